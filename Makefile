@@ -1,0 +1,37 @@
+# The contributor's index: `make help` lists the targets.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --no-sync
+
+.PHONY: help setup demo test check bench format
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
+
+.uv/bin/uv:
+	@$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv
+
+setup: $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) .venv/.synced ## Make the project's own environment
+
+.venv/.synced: uv.lock pyproject.toml
+	@$(UV) sync --quiet --frozen --python $(PYTHON) && touch $@
+
+demo: setup ## Run the main job end to end: events in, profiles, audiences, messages and files out
+	@$(RUN) headrace demo
+
+test: setup ## Run the tests (under five minutes)
+	@$(RUN) pytest -q -n 2
+
+check: setup ## What the gate runs without services: style, types, import contracts, spelling
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) lint-imports --config pyproject.toml
+	@$(RUN) mypy
+	@$(RUN) codespell src tests docs README.md benchmarks
+
+format: setup ## Format the code and fix what can be fixed by machine
+	@$(RUN) ruff check --fix . && $(RUN) ruff format .
+
+bench: setup ## Measure the budgets; JSON and a table
+	@$(RUN) python -m benchmarks
