@@ -1,0 +1,1 @@
+"""PQL, the Profile Query Language: from text to a bound tree that compilers read."""
