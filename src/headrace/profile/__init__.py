@@ -1,0 +1,1 @@
+"""Fragments, merge policies, the merged view: what is known about a person."""

@@ -1,0 +1,154 @@
+"""The person document: everything the hot state knows about one person, by where it came from (format 1).
+
+Fragments stay apart by (primary identity, dataset) and links by dataset, so that a graph that splits can be undone exactly.
+Events stand under their identity beside the document; the document holds only what streaming audiences need of them.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from headrace.identity.graph import Link, Vertex
+from headrace.model import Identity
+
+
+class Fragment(msgspec.Struct, array_like=True):
+    """What one dataset says about one primary identity.
+
+    Attributes:
+        vertex: Position of the primary identity among the person's vertices.
+        dataset: Dataset number.
+        written_at_ms: Merge time: the source's own ``lastUpdatedDate`` when it gives one, else the ingestion time.
+        accepted_at_ms: Ingestion time of the last write.
+        offset: Offset of the last write in ``records``; breaks ties.
+        body: The record as MessagePack, decoded only when somebody looks.
+        batch_id: The batch of the last write, empty for streamed records.
+    """
+
+    vertex: int
+    dataset: int
+    written_at_ms: int
+    accepted_at_ms: int
+    offset: int
+    body: msgspec.Raw
+    batch_id: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Return the record, decoded."""
+        decoded: dict[str, Any] = _record_decoder.decode(self.body)
+        return decoded
+
+
+class Membership(msgspec.Struct, array_like=True, frozen=True):
+    """Whether the person is in one audience.
+
+    Attributes:
+        is_member: True for ``realized``, False for ``exited``.
+        changed_at_ms: When that became so (epoch ms); ``lastQualificationTime``.
+        version: Version of the audience's definition that said so.
+    """
+
+    is_member: bool
+    changed_at_ms: int
+    version: int
+
+
+class Person(msgspec.Struct, array_like=True):
+    """One person.
+
+    Attributes:
+        id: 16 bytes, stable while the graph lives; a merge keeps the id of the larger graph.
+        vertices: Identities; positions are stable, since links and fragments refer to them.
+        links: Links between them.
+        fragments: Record fragments.
+        memberships: Audience number → membership; audiences never entered have none.
+        kept: Track → what streaming audiences need of past events (`pql.compile.streaming`).
+        dues: Audience number → instant at which time alone can change the membership.
+        timer_ms: The earliest of ``dues``, as set in the timer queue; 0 without one.
+        events: Events applied.
+        updated_at_ms: Ingestion time of the last record applied.
+        last_event_ms: Newest event time; 0 without events.
+        offset: Offset in ``records`` of the last entry applied.
+    """
+
+    id: bytes
+    vertices: list[Vertex]
+    links: list[Link] = []
+    fragments: list[Fragment] = []
+    memberships: dict[int, Membership] = {}
+    kept: dict[int, Any] = {}
+    dues: dict[int, int] = {}
+    timer_ms: int = 0
+    events: int = 0
+    updated_at_ms: int = 0
+    last_event_ms: int = 0
+    offset: int = -1
+
+    @property
+    def identities(self) -> list[Identity]:
+        """All identities of the person."""
+        return [vertex.identity for vertex in self.vertices]
+
+    def position_of(self, identity: Identity) -> int | None:
+        """Return the position of an identity among the vertices, None when it is not the person's."""
+        key = identity.key
+        for position, vertex in enumerate(self.vertices):
+            if vertex.identity.key == key:
+                return position
+        return None
+
+    def members_of(self) -> Iterator[int]:
+        """Yield the numbers of the audiences that the person is in."""
+        return (number for number, membership in self.memberships.items() if membership.is_member)
+
+
+class StoredEvent(msgspec.Struct, array_like=True, frozen=True):
+    """An event as it stands in the hot state.
+
+    Attributes:
+        dataset: Dataset number.
+        event_id: Its ``_id``.
+        timestamp_ms: Event time.
+        accepted_at_ms: Ingestion time.
+        batch_id: Its batch, empty for streamed events.
+        body: The event as JSON.
+    """
+
+    dataset: int
+    event_id: str
+    timestamp_ms: int
+    accepted_at_ms: int
+    batch_id: str
+    body: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_person_decoder = msgspec.msgpack.Decoder(Person)
+_event_decoder = msgspec.msgpack.Decoder(StoredEvent)
+_record_decoder = msgspec.msgpack.Decoder()
+
+
+def encode_person(person: Person) -> bytes:
+    """Return a person's document."""
+    return _encoder.encode(person)
+
+
+def decode_person(data: bytes) -> Person:
+    """Return the person of a document."""
+    return _person_decoder.decode(data)
+
+
+def encode_event(event: StoredEvent) -> bytes:
+    """Return a stored event's value."""
+    return _encoder.encode(event)
+
+
+def decode_event(data: bytes) -> StoredEvent:
+    """Return a stored event."""
+    return _event_decoder.decode(data)
+
+
+def encode_record(record: dict[str, Any]) -> msgspec.Raw:
+    """Return a record as a fragment holds it."""
+    return msgspec.Raw(_encoder.encode(record))

@@ -1,0 +1,1 @@
+"""Loops that join stages, one a process; nothing else."""
