@@ -649,14 +649,20 @@ class Chain(Predicate):
 _Node = TypeVar("_Node", bound=Bound)
 
 
-@cache
+_CHILD_FIELDS: dict[type[Bound], tuple[str, ...]] = {}
+
+
 def _child_fields(kind: type[Bound]) -> tuple[str, ...]:
     """Names of the fields that can hold sub-expressions; a binder's declaration is none."""
-    return tuple(
-        part.name
-        for part in fields(kind)
-        if part.name not in ("span", "type", "step_types") and not part.name.endswith("variable")
-    )
+    names = _CHILD_FIELDS.get(kind)
+    if names is None:
+        names = tuple(part.name for part in fields(kind) if not _holds_no_child(part.name))
+        _CHILD_FIELDS[kind] = names
+    return names
+
+
+def _holds_no_child(name: str) -> bool:
+    return name in ("span", "type", "step_types") or name.endswith("variable")
 
 
 def children(node: Bound) -> Iterator[Bound]:
