@@ -1,0 +1,1 @@
+"""Where audiences and profiles go: one file per destination, loaded by name through the registry."""

@@ -1,0 +1,1 @@
+"""What destinations share: HTTP, object stores, SFTP."""
