@@ -10,11 +10,13 @@ seconds (`None`: no real time will bring it, only a move of the clock), and wait
 import mmap
 import struct
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 _INSTANT = struct.Struct("<q")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Clock(Protocol):
@@ -102,7 +104,7 @@ def from_ms(instant_ms: int) -> datetime:
 
 def to_ms(instant: datetime) -> int:
     """Return the epoch milliseconds of an aware date-time."""
-    return round(instant.timestamp() * 1000)
+    return (instant - _EPOCH) // _MILLISECOND
 
 
 def iso_seconds(instant_ms: int) -> str:

@@ -25,8 +25,10 @@ _U64 = struct.Struct(">Q")
 _TIME_SHIFT = 1 << 62  # instants before 1970 sort before the later ones
 
 META_OFFSET = b"m:offset"
+META_ROW = b"m:row"
+META_INSTANT = b"m:instant"
+META_APPLIED = b"m:applied"
 META_SEQUENCE = b"m:sequence"
-META_APPENDED = b"m:appended"
 META_FORMAT = b"m:format"
 
 
@@ -78,11 +80,6 @@ def split_timer_key(key: bytes) -> tuple[int, int, bytes]:
     return _U64.unpack_from(key, 1)[0], _SANDBOX.unpack_from(key, 9)[0], key[13:]
 
 
-def timers_until(due_ms: int) -> tuple[bytes, bytes]:
-    """Return the range of keys of all timers due at or before ``due_ms``."""
-    return b"t", b"t" + _U64.pack(due_ms + 1)
-
-
 def counter_key(sandbox: int, name: str) -> bytes:
     """Return the key of a counter of a sandbox."""
     return b"n" + _SANDBOX.pack(sandbox) + name.encode()
@@ -114,3 +111,8 @@ def pack_number(number: int) -> bytes:
 def unpack_number(data: bytes | None) -> int:
     """Return the number that `pack_number` wrote, 0 for a missing one."""
     return int(_U64.unpack(data)[0]) if data else 0
+
+
+def split_sweep_key(key: bytes) -> tuple[int, str]:
+    """Return (sandbox, name) of a sweep's key."""
+    return int(_SANDBOX.unpack_from(key, 1)[0]), key[5:].decode()

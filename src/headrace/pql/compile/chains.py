@@ -242,7 +242,7 @@ class _Search:
 
 
 def _labels_used_from(terms: tuple[Term, ...], index: int) -> tuple[int, ...]:
-    used = set()
+    used: set[int] = set()
     for term in terms[index:]:
         for item in term.label_ranges:
             used.update(bound.label for bound in (item.lower, item.upper) if bound is not None)

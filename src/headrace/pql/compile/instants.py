@@ -66,7 +66,7 @@ def shift(instant_ms: int, amount: int, unit: Unit) -> int:
     year, month = divmod(months, 12)
     if year < 1:
         return FIRST_MS
-    if year > datetime.max.year:
+    if year > 9999:
         return LAST_MS
     day = min(moment.day, monthrange(year, month + 1)[1])
     return to_ms(moment.replace(year=year, month=month + 1, day=day))

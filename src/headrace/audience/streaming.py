@@ -1,0 +1,85 @@
+"""Keeping a person's memberships of streaming audiences true, at each record and at each instant that matters."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from headrace.model import MembershipChange
+from headrace.pql.compile.streaming import Program
+from headrace.profile import keys
+from headrace.profile.person import Membership, Person
+from headrace.profile.working_set import WorkingSet
+
+EXITED_KEPT_MS = 30 * 86_400_000
+
+
+def evaluate(
+    working: WorkingSet,
+    sandbox: int,
+    program: Program,
+    versions: Mapping[int, int],
+    person: Person,
+    numbers: Iterable[int],
+    profile: Callable[[], Mapping[str, Any]],
+    now_ms: int,
+) -> list[MembershipChange]:
+    """Evaluate some audiences for a person and write what changed into the document, the counters and the timer queue.
+
+    Args:
+        working: The micro-batch.
+        sandbox: Number of the sandbox.
+        program: The sandbox's streaming audiences.
+        versions: Audience number → version of its definition.
+        person: The person; its document must be touched by the caller.
+        numbers: Audiences to evaluate; those that refer to a changed one follow by themselves.
+        profile: Gives the merged profile; called only when an audience reads it.
+        now_ms: The instant of the evaluation.
+
+    Returns:
+        What changed, in the order of evaluation.
+    """
+    members = set(person.members_of())
+    changes = []
+    for number, is_member, due_ms in program.evaluate(numbers, profile, person.kept, members, now_ms):
+        if due_ms:
+            person.dues[number] = due_ms
+        else:
+            person.dues.pop(number, None)
+        change = set_membership(working, sandbox, person, number, is_member, now_ms, versions[number])
+        if change is not None:
+            changes.append(change)
+    set_timer(working, sandbox, person)
+    return changes
+
+
+def set_membership(
+    working: WorkingSet, sandbox: int, person: Person, number: int, is_member: bool, at_ms: int, version: int
+) -> MembershipChange | None:
+    """Set one membership; returns the change, None when it was so already."""
+    present = person.memberships.get(number)
+    was_member = present is not None and present.is_member
+    if was_member == is_member:
+        return None
+    person.memberships[number] = Membership(is_member, at_ms, version)
+    working.count(sandbox, keys.member_counter(number), 1 if is_member else -1)
+    return MembershipChange(number, is_member, at_ms)
+
+
+def set_timer(working: WorkingSet, sandbox: int, person: Person) -> None:
+    """Set the person's timer to the earliest due instant."""
+    working.set_timer(sandbox, person, min(person.dues.values()) if person.dues else 0)
+
+
+def take_due(program: Program, person: Person, now_ms: int) -> list[int]:
+    """Return the audiences whose instant has come, and drop the dues of audiences that are no longer evaluated."""
+    due = [number for number, due_ms in person.dues.items() if due_ms <= now_ms]
+    for number in due:
+        del person.dues[number]
+    return [number for number in due if number in program.numbers]
+
+
+def forget_long_exited(person: Person, now_ms: int) -> None:
+    """Drop memberships that ended more than 30 days ago."""
+    limit = now_ms - EXITED_KEPT_MS
+    old = [number for number, item in person.memberships.items() if not item.is_member and item.changed_at_ms < limit]
+    for number in old:
+        del person.memberships[number]

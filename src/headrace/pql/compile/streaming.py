@@ -1,0 +1,269 @@
+"""The streaming compiler: all streaming audiences of a sandbox become one program of generated Python.
+
+A program knows which audiences an event or a changed attribute can affect, evaluates just those, and tells for each the next
+instant at which time alone can change the answer. What it needs of past events it keeps itself, per person, in ``kept``.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from headrace.pql import tree as t
+from headrace.pql.compile import tracks
+from headrace.pql.compile.runtime import Moment
+from headrace.pql.compile.source import Module, Unsupported
+from headrace.pql.compile.tracks import Track, TrackBook, TrackReader
+
+_PREFIX_LENGTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamingAudience:
+    """An audience to compile.
+
+    Attributes:
+        number: Its number.
+        id: Its id, as ``inSegment`` names it.
+        query: Its bound query.
+    """
+
+    number: int
+    id: str
+    query: t.Bound
+
+
+Kept = dict[int, Any]
+ProfileView = Callable[[], Mapping[str, Any]]
+Query = Callable[[Mapping[str, Any], Mapping[int, Any], set[int], Moment], bool]
+
+
+class Program:
+    """The compiled audiences of one sandbox.
+
+    Attributes:
+        numbers: Numbers of all audiences in it.
+        reads_identities: Whether an audience reads ``identityMap`` of the profile.
+        reads_memberships: Whether an audience reads ``segmentMembership`` of the profile.
+        affected_by_identities: Audiences to evaluate when the person gains an identity.
+        unsupported: Audience number → why it could not be compiled.
+    """
+
+    def __init__(
+        self,
+        queries: Mapping[int, Query],
+        track_list: Iterable[Track],
+        paths: Mapping[int, set[tuple[str, ...]]],
+        parents: Mapping[int, set[int]],
+        unsupported: Mapping[int, str],
+    ) -> None:
+        self.numbers = frozenset(queries)
+        self.unsupported = dict(unsupported)
+        self._queries = dict(queries)
+        self._tracks = {track.key: track for track in track_list}
+        self._by_type: dict[str, list[Track]] = {}
+        self._any_type: list[Track] = []
+        for track in self._tracks.values():
+            if track.event_type is None:
+                self._any_type.append(track)
+            else:
+                self._by_type.setdefault(track.event_type, []).append(track)
+        self._by_path: dict[tuple[str, ...], set[int]] = {}
+        for number, wanted in paths.items():
+            for path in wanted:
+                self._by_path.setdefault(path[:_PREFIX_LENGTH], set()).add(number)
+        self.affected_by_identities = frozenset(self._by_head("identityMap"))
+        self.reads_identities = bool(self.affected_by_identities)
+        self.reads_memberships = bool(self._by_head("segmentMembership"))
+        self._children: dict[int, set[int]] = {}
+        for number, referred in parents.items():
+            for parent in referred:
+                self._children.setdefault(parent, set()).add(number)
+        self._rank = _ranks(self.numbers, parents)
+
+    def _by_head(self, head: str) -> set[int]:
+        return {number for path, numbers in self._by_path.items() if path[0] == head for number in numbers}
+
+    def observe(self, kept: Kept, event: Mapping[str, Any], at_ms: int, now_ms: int) -> set[int]:
+        """Keep what the audiences need of a new event; returns the audiences that it can affect."""
+        affected: set[int] = set()
+        event_type = event.get("eventType")
+        typed = self._by_type.get(event_type.lower(), ()) if isinstance(event_type, str) else ()
+        for group in (typed, self._any_type):
+            for track in group:
+                if track.predicate(event):
+                    track.add(kept, event, at_ms, now_ms)
+                    affected |= track.users
+        if len(kept) > len(self._tracks):
+            for key in [key for key in kept if key not in self._tracks]:
+                del kept[key]
+        return affected
+
+    def affected_by_attributes(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> set[int]:
+        """Return the audiences that read an attribute which differs between two merged profiles."""
+        affected: set[int] = set()
+        for path, numbers in self._by_path.items():
+            if _at(before, path) != _at(after, path):
+                affected |= numbers
+        return affected
+
+    def referring_to(self, numbers: Iterable[int]) -> set[int]:
+        """Return the audiences whose queries refer to memberships of the given ones."""
+        referring: set[int] = set()
+        for number in numbers:
+            referring |= self._children.get(number, set())
+        return referring
+
+    def evaluate(
+        self, numbers: Iterable[int], profile: ProfileView, kept: Kept, members: set[int], now_ms: int
+    ) -> Iterator[tuple[int, bool, int]]:
+        """Evaluate audiences, parents first; those that refer to one whose answer changes are evaluated too.
+
+        Args:
+            numbers: Audiences to evaluate; others than the program's are passed over.
+            profile: Gives the merged profile.
+            kept: What is kept of the person's events.
+            members: Numbers of all audiences the person is in; kept up to date.
+            now_ms: The instant of the evaluation.
+
+        Yields:
+            (audience number, whether the person is in it, the next instant at which time alone can change that or 0).
+        """
+        waiting = [(self._rank[number], number) for number in set(numbers) if number in self._rank]
+        heapify(waiting)
+        done: set[int] = set()
+        while waiting:
+            _, number = heappop(waiting)
+            if number in done:
+                continue
+            done.add(number)
+            moment = Moment(now_ms)
+            is_member = bool(self._queries[number](profile(), kept, members, moment))
+            if is_member != (number in members):
+                (members.add if is_member else members.discard)(number)
+                for child in self._children.get(number, ()):
+                    heappush(waiting, (self._rank[child], child))
+            yield number, is_member, moment.due
+
+    def absorb(self, kept: Kept, other: Mapping[int, Any]) -> None:
+        """Join what is kept of another person's events, when both become one person."""
+        tracks.absorb(kept, other)
+
+    def lookback_ms(self, numbers: Iterable[int]) -> int | None:
+        """Return how far back the events must be read to refill the tracks of ``numbers``.
+
+        None when they have no tracks; a very long time when one keeps events for ever.
+        """
+        wanted = set(numbers)
+        used = [track for track in self._tracks.values() if track.users & wanted]
+        if not used:
+            return None
+        return max(1 << 50 if track.lookback_ms is None else track.lookback_ms for track in used)
+
+    def refill(self, kept: Kept, numbers: Iterable[int], events: Iterable[tuple[Mapping[str, Any], int]], now_ms: int) -> None:
+        """Make the tracks of some audiences anew from stored events: (event, time), in any order."""
+        wanted = set(numbers)
+        used = [track for track in self._tracks.values() if track.users & wanted]
+        for track in used:
+            kept[track.key] = []
+        for event, at_ms in events:
+            for track in used:
+                if track.predicate(event):
+                    track.add(kept, event, at_ms, now_ms)
+
+
+def _at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    node: Any = record
+    for name in path:
+        if not isinstance(node, dict):
+            return None
+        node = node.get(name)
+    return node
+
+
+def _ranks(numbers: Iterable[int], parents: Mapping[int, set[int]]) -> dict[int, int]:
+    """Return for each audience how many audiences must be evaluated before it, along the longest way."""
+    ranks: dict[int, int] = {}
+
+    def rank(number: int, trail: frozenset[int]) -> int:
+        if number not in ranks:
+            above = [parent for parent in parents.get(number, ()) if parent not in trail]
+            ranks[number] = max((rank(parent, trail | {number}) + 1 for parent in above), default=0)
+        return ranks[number]
+
+    for number in numbers:
+        rank(number, frozenset({number}))
+    return ranks
+
+
+def compile_streaming(audiences: Iterable[StreamingAudience], numbers: Mapping[str, int]) -> Program:
+    """Compile the streaming audiences of a sandbox.
+
+    Args:
+        audiences: The audiences.
+        numbers: Audience id → number, of all audiences of the sandbox that ``inSegment`` may name.
+    """
+    book = TrackBook()
+    module = Module(numbers)
+    names: dict[int, str] = {}
+    paths: dict[int, set[tuple[str, ...]]] = {}
+    parents: dict[int, set[int]] = {}
+    unsupported: dict[int, str] = {}
+    for audience in audiences:
+        try:
+            names[audience.number] = _Compilation(module, book, audience).name()
+        except Unsupported as reason:
+            unsupported[audience.number] = str(reason)
+            continue
+        paths[audience.number] = set(profile_paths(audience.query))
+        parents[audience.number] = {
+            numbers[node.audience_id]
+            for node in t.walk(audience.query)
+            if isinstance(node, t.InSegment) and node.audience_id in numbers
+        }
+    predicates = {
+        track.key: module.event_predicate(track.condition, track.variable)
+        for track in book.tracks.values()
+        if track.condition is not None and track.variable is not None
+    }
+    namespace = module.build()
+    for key, name in predicates.items():
+        book.tracks[key].predicate = namespace[name]
+    queries = {number: namespace[name] for number, name in names.items()}
+    return Program(queries, book.tracks.values(), paths, parents, unsupported)
+
+
+class _Compilation:
+    """The compilation of one audience."""
+
+    def __init__(self, module: Module, book: TrackBook, audience: StreamingAudience) -> None:
+        self._module = module
+        self._book = book
+        self._audience = audience
+        self._reader = TrackReader(book, audience.number)
+        module.namespace.setdefault("events_of", tracks.events_of)
+
+    def name(self) -> str:
+        return self._module.query(self._audience.query, self._replaced)
+
+    def _replaced(self, node: t.Bound) -> str | None:
+        test = self._reader.kept_test(node)
+        if test is not None:
+            return f"{self._module.constant(test)}(x, k)"
+        if isinstance(node, t.Events):
+            query = self._audience.query
+            track = self._book.events(tracks.event_paths(query), tracks.query_lookback(query), self._audience.number)
+            return f"events_of(k, {track.key}, x.now, {track.lookback_ms})"
+        return None
+
+
+def profile_paths(query: t.Bound) -> Iterator[tuple[str, ...]]:
+    """Yield the attribute paths that a query reads from the profile."""
+    for node in t.walk(query):
+        path: list[str] = []
+        inner = node
+        while isinstance(inner, t.Field):
+            path.append(inner.name)
+            inner = inner.object
+        if path and isinstance(inner, t.Profile):
+            yield tuple(reversed(path))

@@ -1,0 +1,93 @@
+"""From the identities of a record to the one person they belong to."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from headrace.identity.graph import link, see
+from headrace.model import Identity
+from headrace.profile.person import Person
+from headrace.profile.working_set import WorkingSet
+from headrace.profile.writing import absorb_person, is_larger
+
+
+@dataclass(slots=True)
+class Resolved:
+    """The person of a record.
+
+    Attributes:
+        person: The person, touched.
+        positions: Positions of the record's identities among the vertices, in their order.
+        are_identities_new: Whether the person has gained an identity.
+        is_merged: Whether several persons became this one.
+    """
+
+    person: Person
+    positions: list[int]
+    are_identities_new: bool = False
+    is_merged: bool = False
+
+
+Absorb = Callable[[Person, Person], None]
+
+
+def resolve(
+    working: WorkingSet,
+    sandbox: int,
+    identities: Sequence[Identity],
+    *,
+    at_ms: int,
+    links_dataset: int | None,
+    batch_id: str,
+    absorbed: Absorb,
+) -> Resolved:
+    """Return the person of ``identities``, made or merged from several when need be.
+
+    Args:
+        working: The micro-batch.
+        sandbox: Number of the sandbox.
+        identities: At least one; with links all become one person's, without only the first counts.
+        at_ms: Time of the record (event time, or ingestion time of a record).
+        links_dataset: The dataset on whose behalf the identities are linked; None makes no links.
+        batch_id: Batch of the record, empty for a streamed one.
+        absorbed: Called with (the person that stays, the person that goes) before the latter is forgotten.
+    """
+    wanted = identities if links_dataset is not None else identities[:1]
+    person = _one_person(working, sandbox, wanted, at_ms, absorbed)
+    resolved = Resolved(person[0], [], person[1], person[2])
+    for identity in wanted:
+        position, is_new = see(resolved.person.vertices, identity, at_ms)
+        resolved.positions.append(position)
+        if is_new:
+            resolved.are_identities_new = True
+            working.own(sandbox, identity, resolved.person)
+    if links_dataset is not None and len(wanted) > 1:
+        link(resolved.person.links, resolved.positions, dataset=links_dataset, at_ms=at_ms, batch_id=batch_id)
+    working.touch(sandbox, resolved.person)
+    return resolved
+
+
+def _one_person(
+    working: WorkingSet, sandbox: int, identities: Sequence[Identity], at_ms: int, absorbed: Absorb
+) -> tuple[Person, bool, bool]:
+    owners: dict[bytes, Person] = {}
+    for identity in identities:
+        owner = working.owner(sandbox, identity)
+        if owner is not None:
+            owners[owner.id] = owner
+    if not owners:
+        return working.create(sandbox, identities[0], at_ms), True, False
+    persons = list(owners.values())
+    person = persons[0]
+    for other in persons[1:]:
+        person = _joined(working, sandbox, person, other, absorbed)
+    return person, len(persons) > 1, len(persons) > 1
+
+
+def _joined(working: WorkingSet, sandbox: int, a: Person, b: Person, absorbed: Absorb) -> Person:
+    stays, goes = (a, b) if is_larger(a, b) else (b, a)
+    absorbed(stays, goes)
+    for vertex in goes.vertices:
+        working.own(sandbox, vertex.identity, stays)
+    absorb_person(stays, goes)
+    working.forget(sandbox, goes)
+    return stays

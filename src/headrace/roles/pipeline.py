@@ -1,0 +1,243 @@
+"""The pipeline role: the only writer of hot state.
+
+One micro-batch: entries of topic ``records`` from the stored offset on → persons, events, memberships, timers, outgoing
+changes and the next offset, in one atomic synced write; then the outgoing changes are appended to topic ``changes``, whose
+offsets are their sequence numbers. After a crash those not yet appended are appended again.
+
+Evaluations happen at the instant at which the gateway accepted the record, or at which a timer is due, never at the instant
+of processing: the same log gives the same memberships, however it was cut into micro-batches.
+"""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from headrace.clock import Clock
+from headrace.model import BatchReady, LogEntry, MembershipDiff, ProfileDelete, Record, decode_entry
+from headrace.profile import keys
+from headrace.profile.reader import ProfileReader
+from headrace.profile.working_set import WorkingSet
+from headrace.roles.pipeline_claims import DiffClaim, RowClaim, delete_profile
+from headrace.roles.pipeline_records import Decoded, RecordApplier, Refusals, decode
+from headrace.roles.pipeline_rules import RulesSource, SandboxRules
+from headrace.roles.pipeline_sweeps import Sweeps
+from headrace.storage.errors import StorageCorrupt
+from headrace.storage.log import Log
+from headrace.storage.state import StateStore
+
+RECORDS, CHANGES = "records", "changes"
+_OUTBOX_KEPT = 10_000
+
+
+class Pipeline:
+    """Joins identity, profile and audiences; `step` does one micro-batch."""
+
+    def __init__(
+        self, state: StateStore, log: Log, rules: RulesSource, clock: Clock, home: Path, *, max_records: int = 2000
+    ) -> None:
+        self._state = state
+        self._records = log.topic(RECORDS)
+        self._changes = log.topic(CHANGES)
+        self._source = rules
+        self._clock = clock
+        self._home = home
+        self._max_records = max_records
+        self._refusals = Refusals()
+        self._revision = -1
+        self._rules: dict[int, SandboxRules] = {}
+        self._check_format()
+        self._offset = keys.unpack_number(state.get(keys.META_OFFSET))
+        self._row = keys.unpack_number(state.get(keys.META_ROW))
+        self._instant_ms = keys.unpack_number(state.get(keys.META_INSTANT))
+        self._applied = keys.unpack_number(state.get(keys.META_APPLIED))
+        self._sequence = keys.unpack_number(state.get(keys.META_SEQUENCE))
+        self._sweeps = Sweeps(ProfileReader(state), state)
+        self._recover_changes()
+        gc.freeze()
+
+    # --- the role's contract ----------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Do one micro-batch, or one page of a sweep when no record waits.
+
+        Returns:
+            Whether anything was done.
+        """
+        self._refresh_rules()
+        entries = self._records.read(self._offset, limit=self._max_records)
+        working = WorkingSet(self._state, sequence=self._sequence, instant_ms=self._instant_ms)
+        gc.disable()
+        try:
+            is_busy = self._apply(working, entries)
+            if not entries:
+                is_busy |= self._fire_timers(working, self._clock.now_ms())
+                is_busy |= self._sweeps.step(working, self._applier(working), self._rules, self._instant_ms)
+            if is_busy:
+                self._commit(working)
+        finally:
+            gc.enable()
+        return is_busy
+
+    def next_due_ms(self) -> int | None:
+        """Return the instant of the earliest timer, None without one."""
+        working = WorkingSet(self._state, sequence=self._sequence, instant_ms=self._instant_ms)
+        timer = working.next_timer(1 << 61)
+        return timer[0] if timer else None
+
+    def status(self) -> dict[str, Any]:
+        """Return the counters of the role."""
+        return {
+            "offset": self._offset,
+            "records_applied": self._applied,
+            "changes": self._sequence,
+            "instant_ms": self._instant_ms,
+            "sweeps": self._sweeps.pending,
+            "revision": self._revision,
+            "refused": dict(self._refusals),
+            "clock_ms": self._clock.now_ms() if self.is_caught_up() else 0,
+        }
+
+    def is_caught_up(self) -> bool:
+        """Whether everything accepted and everything due so far has been applied."""
+        due = self.next_due_ms()
+        return self._records.next_offset() <= self._offset and not (due is not None and due <= self._clock.now_ms())
+
+    def close(self) -> None:
+        """Close the hot state."""
+        self._state.close()
+
+    # --- a micro-batch ----------------------------------------------------------------------------------------------
+
+    def _apply(self, working: WorkingSet, entries: list[tuple[int, bytes]]) -> bool:
+        decoded = [(offset, decode_entry(data)) for offset, data in entries]
+        prepared = self._prepare(working, decoded)
+        applier = self._applier(working)
+        for offset, entry in decoded:
+            self._fire_timers(working, entry_instant(entry))
+            self._instant_ms = max(self._instant_ms, entry_instant(entry))
+            if isinstance(entry, Record):
+                ready = prepared.get(offset)
+                if ready is not None:
+                    applier.apply(ready, self._rules[entry.sandbox], offset=offset, now_ms=self._instant_ms)
+                self._applied += 1
+            elif not self._apply_claim(working, applier, offset, entry):
+                return True  # a part of a large claim; its rest follows with the next micro-batch
+            self._offset = offset + 1
+            self._row = 0
+        return bool(entries)
+
+    def _prepare(self, working: WorkingSet, entries: list[tuple[int, LogEntry]]) -> dict[int, Decoded]:
+        prepared: dict[int, Decoded] = {}
+        for offset, entry in entries:
+            if isinstance(entry, Record) and (rules := self._rules.get(entry.sandbox)):
+                ready = decode(entry, rules)
+                if ready is not None:
+                    prepared[offset] = ready
+        self._load(working, prepared.values())
+        return prepared
+
+    def _load(self, working: WorkingSet, ready: Any) -> None:
+        identities, events = [], []
+        for record, body, dataset, extracted in ready:
+            for identity in extracted.identities:
+                identities.append(keys.identity_key(record.sandbox, identity.namespace_id, identity.value))
+            if dataset.is_event and isinstance(body.get("_id"), str):
+                events.append(keys.known_event_key(record.sandbox, dataset.number, keys.event_hash(body["_id"])))
+        working.load(identities, events)
+
+    def _apply_claim(self, working: WorkingSet, applier: RecordApplier, offset: int, entry: LogEntry) -> bool:
+        """Apply a claim check or a part of it; returns whether it is finished."""
+        rules = self._rules.get(entry.sandbox)
+        if rules is None:
+            return True
+        if isinstance(entry, ProfileDelete):
+            delete_profile(working, self._state, entry)
+            return True
+        if isinstance(entry, BatchReady):
+            claim = RowClaim(self._home, entry)
+            rows = list(claim.rows(self._row, self._max_records))
+            self._apply_rows(working, applier, rules, offset, rows)
+            self._row += len(rows)
+            self._applied += len(rows)
+            return len(rows) < self._max_records
+        if isinstance(entry, MembershipDiff):
+            diff = DiffClaim(self._home, entry)
+            count = diff.apply(working, applier, rules, self._row, self._max_records)
+            self._row += count
+            return count < self._max_records
+        return True
+
+    def _apply_rows(
+        self, working: WorkingSet, applier: RecordApplier, rules: SandboxRules, offset: int, rows: list[Record]
+    ) -> None:
+        ready = [item for item in (decode(row, rules) for row in rows) if item is not None]
+        self._load(working, ready)
+        for item in ready:
+            applier.apply(item, rules, offset=offset, now_ms=self._instant_ms)
+
+    def _fire_timers(self, working: WorkingSet, until_ms: int) -> bool:
+        applier = self._applier(working)
+        has_fired = False
+        while (timer := working.next_timer(until_ms)) is not None and working.size < self._max_records * 10:
+            due_ms, sandbox, person_id = timer
+            self._instant_ms = max(self._instant_ms, due_ms)
+            applier.fire(self._rules.get(sandbox), sandbox, person_id, due_ms)
+            has_fired = True
+        return has_fired
+
+    def _applier(self, working: WorkingSet) -> RecordApplier:
+        return RecordApplier(working, self._refusals)
+
+    # --- commit and recovery ----------------------------------------------------------------------------------------
+
+    def _commit(self, working: WorkingSet) -> None:
+        first = self._sequence
+        for name, number in (
+            (keys.META_OFFSET, self._offset),
+            (keys.META_ROW, self._row),
+            (keys.META_INSTANT, self._instant_ms),
+            (keys.META_APPLIED, self._applied),
+            (keys.META_SEQUENCE, working.next_sequence),
+        ):
+            working.put(name, keys.pack_number(number))
+        for sequence in range(max(0, first - _OUTBOX_KEPT - len(working.changes)), max(0, first - _OUTBOX_KEPT)):
+            working.put(keys.outbox_key(sequence), None)
+        working.commit()
+        self._sequence = working.next_sequence
+        if working.changes:
+            self._changes.append_at(first, working.changes)
+
+    def _recover_changes(self) -> None:
+        """Append the outgoing changes that were committed but did not reach the topic."""
+        end = self._changes.next_offset()
+        if end >= self._sequence:
+            return
+        waiting = [data for _, data in self._outbox(end, self._sequence)]
+        if len(waiting) != self._sequence - end:
+            raise StorageCorrupt(f"Changes {end} to {self._sequence} are neither in the topic nor in the outbox.")
+        self._changes.append_at(end, waiting)
+
+    def _outbox(self, first: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+        return self._state.scan(keys.outbox_key(first), keys.outbox_key(end))
+
+    def _check_format(self) -> None:
+        stored = self._state.get(keys.META_FORMAT)
+        if stored is None:
+            self._state.commit({keys.META_FORMAT: keys.pack_number(keys.FORMAT)})
+        elif keys.unpack_number(stored) != keys.FORMAT:
+            raise StorageCorrupt(
+                f"The hot state has format {keys.unpack_number(stored)}; this version reads format {keys.FORMAT}."
+            )
+
+    def _refresh_rules(self) -> None:
+        revision = self._source.revision()
+        if revision != self._revision:
+            self._rules = self._source.load()
+            self._revision = revision
+            self._sweeps.plan(self._rules, self._instant_ms or self._clock.now_ms())
+
+
+def entry_instant(entry: LogEntry) -> int:
+    """Return the instant at which an entry takes effect."""
+    return entry.evaluated_at_ms if isinstance(entry, MembershipDiff) else entry.accepted_at_ms

@@ -1,0 +1,296 @@
+"""What the pipeline does with one record, one timer, one membership diff: identity ► profile ► audiences ► change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from headrace.activation.changes import changed_paths, outgoing_change, written_paths
+from headrace.audience.streaming import evaluate, forget_long_exited, set_membership, set_timer, take_due
+from headrace.clock import parse_iso
+from headrace.identity.extract import Extracted
+from headrace.model import Identity, MembershipChange, Record
+from headrace.pql.compile.streaming import ProfileView
+from headrace.profile import keys
+from headrace.profile.merge import merged
+from headrace.profile.person import Person, StoredEvent
+from headrace.profile.resolving import resolve
+from headrace.profile.view import identity_map, membership_map
+from headrace.profile.working_set import WorkingSet
+from headrace.profile.writing import write_fragment
+from headrace.roles.pipeline_rules import DatasetRules, SandboxRules
+
+MAX_AHEAD_MS = 5 * 60_000
+MAX_PROFILE_BYTES = 1 << 20
+
+Decoded = tuple[Record, dict[str, Any], DatasetRules, Extracted]
+_decode = msgspec.json.Decoder().decode
+
+
+class Refusals(dict[str, int]):
+    """How many records reached the lake but not the profile, by reason."""
+
+    def add(self, reason: str) -> None:
+        """Count one."""
+        self[reason] = self.get(reason, 0) + 1
+
+
+def decode(record: Record, rules: SandboxRules) -> Decoded | None:
+    """Return a record ready to be applied, None when its dataset concerns neither identities nor profiles."""
+    dataset = rules.datasets.get(record.dataset)
+    if dataset is None:
+        return None
+    body: dict[str, Any] = _decode(record.body)
+    return record, body, dataset, dataset.extractor.extract(body)
+
+
+class LazyProfile:
+    """A person's merged profile, computed when somebody first asks."""
+
+    def __init__(self, person: Person, rules: SandboxRules) -> None:
+        self._person = person
+        self._rules = rules
+        self._merged: dict[str, Any] | None = None
+
+    def __call__(self) -> Mapping[str, Any]:
+        """Return the merged attributes."""
+        if self._merged is None:
+            self._merged = merged(self._person, self._rules.merge)
+        return self._merged
+
+
+class RecordApplier:
+    """Applies records to the working set of one micro-batch."""
+
+    def __init__(self, working: WorkingSet, refusals: Refusals) -> None:
+        self._working = working
+        self._refusals = refusals
+
+    def apply(self, decoded: Decoded, rules: SandboxRules, *, offset: int, now_ms: int) -> None:
+        """Apply one record: resolve its person, write it, evaluate what it can affect, emit the change."""
+        record, body, dataset, extracted = decoded
+        is_for_profile = self._is_for_profile(record, body, dataset, extracted, now_ms)
+        links_dataset = self._links_dataset(record, dataset, extracted)
+        identities = _primary_first(extracted)
+        if not identities or not (is_for_profile or (links_dataset is not None and len(identities) > 1)):
+            return
+        sandbox = rules.sandbox.number
+        at_ms = _time_of(body, now_ms) if dataset.is_event else record.accepted_at_ms
+
+        def absorbed(stays: Person, goes: Person) -> None:
+            rules.program.absorb(stays.kept, goes.kept)
+            _settle_counters(self._working, sandbox, stays, goes)
+
+        resolved = resolve(
+            self._working,
+            sandbox,
+            identities,
+            at_ms=at_ms,
+            links_dataset=links_dataset,
+            batch_id=record.batch_id,
+            absorbed=absorbed,
+        )
+        person = resolved.person
+        before = merged(person, rules.merge) if not dataset.is_event and is_for_profile else {}
+        numbers: set[int] = set()
+        if is_for_profile:
+            numbers = self._write(record, body, dataset, extracted, rules, person, resolved.positions[0], at_ms, offset)
+        person.updated_at_ms = max(person.updated_at_ms, record.accepted_at_ms)
+        person.offset = offset
+        profile = LazyProfile(person, rules)
+        written: tuple[str, ...] = ()
+        changed: tuple[str, ...] = ()
+        if not dataset.is_event and is_for_profile:
+            after = profile()
+            numbers |= rules.program.affected_by_attributes(before, after)
+            written = written_paths(rules.interest_paths, body)
+            changed = changed_paths(rules.interest_paths, before, after)
+        if resolved.are_identities_new:
+            numbers |= rules.program.affected_by_identities
+        if resolved.is_merged:
+            numbers = set(rules.program.numbers)
+        changes = self._evaluate(rules, person, numbers, profile, now_ms)
+        self._emit(
+            rules,
+            person,
+            profile,
+            now_ms,
+            changes,
+            written=written,
+            changed=changed,
+            are_identities_changed=resolved.are_identities_new,
+        )
+
+    def _is_for_profile(
+        self, record: Record, body: Mapping[str, Any], dataset: DatasetRules, extracted: Extracted, now_ms: int
+    ) -> bool:
+        reason = None
+        if not dataset.is_profile:
+            return False
+        if extracted.primary is None:
+            reason = "no_primary_identity"
+        elif len(record.body) > MAX_PROFILE_BYTES:
+            reason = "too_large"
+        elif dataset.is_event and not (isinstance(body.get("_id"), str) and isinstance(body.get("timestamp"), str)):
+            reason = "no_id_or_timestamp"
+        elif dataset.is_event and _time_of(body, now_ms) > now_ms + MAX_AHEAD_MS:
+            reason = "timestamp_ahead"
+        if reason is None:
+            return True
+        self._refusals.add(reason)
+        return False
+
+    def _links_dataset(self, record: Record, dataset: DatasetRules, extracted: Extracted) -> int | None:
+        if not dataset.is_identity or record.links_dataset < 0:
+            return None
+        if extracted.graph_fault:
+            self._refusals.add("identity_fault")
+            return None
+        return record.links_dataset or dataset.number
+
+    def _write(
+        self,
+        record: Record,
+        body: dict[str, Any],
+        dataset: DatasetRules,
+        extracted: Extracted,
+        rules: SandboxRules,
+        person: Person,
+        vertex: int,
+        at_ms: int,
+        offset: int,
+    ) -> set[int]:
+        if not dataset.is_event:
+            write_fragment(
+                person,
+                vertex,
+                dataset.number,
+                body,
+                record.operation,
+                accepted_at_ms=record.accepted_at_ms,
+                offset=offset,
+                batch_id=record.batch_id,
+            )
+            return set()
+        assert extracted.primary is not None  # noqa: S101 - is_for_profile has said so
+        event = StoredEvent(dataset.number, body["_id"], at_ms, record.accepted_at_ms, record.batch_id, bytes(record.body))
+        if not self._working.add_event(rules.sandbox.number, extracted.primary, event):
+            return set()
+        person.events += 1
+        person.last_event_ms = max(person.last_event_ms, at_ms)
+        return rules.program.observe(person.kept, body, at_ms, record.accepted_at_ms)
+
+    def _evaluate(
+        self, rules: SandboxRules, person: Person, numbers: set[int], profile: LazyProfile, now_ms: int
+    ) -> list[MembershipChange]:
+        if not numbers:
+            return []
+        view = _query_view(rules, person, profile)
+        return evaluate(self._working, rules.sandbox.number, rules.program, rules.versions, person, numbers, view, now_ms)
+
+    def _emit(
+        self,
+        rules: SandboxRules,
+        person: Person,
+        profile: LazyProfile,
+        now_ms: int,
+        memberships: list[MembershipChange],
+        *,
+        written: tuple[str, ...] = (),
+        changed: tuple[str, ...] = (),
+        are_identities_changed: bool = False,
+    ) -> None:
+        if not (memberships or written or changed or are_identities_changed) or not rules.interest.audiences:
+            return
+        forget_long_exited(person, now_ms)
+        change = outgoing_change(
+            rules.interest,
+            rules.interest_paths,
+            rules.sandbox.number,
+            person,
+            profile(),
+            at_ms=now_ms,
+            memberships=memberships,
+            written=written,
+            changed=changed,
+            are_identities_changed=are_identities_changed,
+        )
+        if change is not None:
+            self._working.emit(change)
+
+    def fire(self, rules: SandboxRules | None, sandbox: int, person_id: bytes, due_ms: int) -> None:
+        """Evaluate a person at the instant at which time alone can change a membership."""
+        person = self._working.person(sandbox, person_id)
+        if person is None:
+            return
+        self._working.touch(sandbox, person)
+        if rules is None:  # the sandbox is gone
+            person.dues.clear()
+            set_timer(self._working, sandbox, person)
+            return
+        profile = LazyProfile(person, rules)
+        numbers = set(take_due(rules.program, person, due_ms))
+        changes = self._evaluate(rules, person, numbers, profile, due_ms)
+        set_timer(self._working, sandbox, person)
+        self._emit(rules, person, profile, due_ms, changes)
+
+    def evaluate_now(self, rules: SandboxRules, person: Person, numbers: set[int], now_ms: int) -> None:
+        """Evaluate some audiences for a person who has no new record."""
+        profile = LazyProfile(person, rules)
+        changes = self._evaluate(rules, person, numbers, profile, now_ms)
+        self._emit(rules, person, profile, now_ms, changes)
+
+    def settle(
+        self, rules: SandboxRules, person: Person, memberships: Mapping[int, bool], versions: Mapping[int, int], at_ms: int
+    ) -> None:
+        """Set memberships that a segment job found, and evaluate the streaming audiences that refer to them."""
+        sandbox = rules.sandbox.number
+        self._working.touch(sandbox, person)
+        changes = []
+        for number, is_member in memberships.items():
+            change = set_membership(self._working, sandbox, person, number, is_member, at_ms, versions.get(number, 1))
+            if change is not None:
+                changes.append(change)
+        if not changes:
+            return
+        profile = LazyProfile(person, rules)
+        numbers = rules.program.referring_to(change.audience for change in changes)
+        changes.extend(self._evaluate(rules, person, numbers, profile, at_ms))
+        self._emit(rules, person, profile, at_ms, changes)
+
+
+def _query_view(rules: SandboxRules, person: Person, profile: LazyProfile) -> ProfileView:
+    """Return the profile as queries see it: with the maps that are not attributes, when a query reads them."""
+    program = rules.program
+    if not (program.reads_identities or program.reads_memberships):
+        return profile
+
+    def view() -> Mapping[str, Any]:
+        shown = dict(profile())
+        if program.reads_identities:
+            shown["identityMap"] = identity_map(person, rules.namespace_codes)
+        if program.reads_memberships:
+            shown["segmentMembership"] = {"ups": membership_map(person, rules.audience_ids)}
+        return shown
+
+    return view
+
+
+def _primary_first(extracted: Extracted) -> list[Identity]:
+    if extracted.primary is None or extracted.identities[0].key == extracted.primary.key:
+        return extracted.identities
+    primary = extracted.primary
+    return [primary, *(identity for identity in extracted.identities if identity.key != primary.key)]
+
+
+def _time_of(body: Mapping[str, Any], otherwise_ms: int) -> int:
+    try:
+        return parse_iso(body["timestamp"])
+    except (KeyError, ValueError, TypeError):
+        return otherwise_ms
+
+
+def _settle_counters(working: WorkingSet, sandbox: int, stays: Person, goes: Person) -> None:
+    # Two members who become one person count once.
+    for number in set(stays.members_of()) & set(goes.members_of()):
+        working.count(sandbox, keys.member_counter(number), -1)

@@ -1,0 +1,162 @@
+"""Sweeps over all persons of a sandbox: a new streaming audience is filled, a new dataflow hears of its members.
+
+A sweep is planned when the rules change and done page by page while no record waits. What it has done is committed with its
+position, so that a crash repeats nothing.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from headrace.activation.changes import backfill_change
+from headrace.profile import keys
+from headrace.profile.person import Person
+from headrace.profile.reader import ProfileReader
+from headrace.profile.working_set import WorkingSet
+from headrace.roles.pipeline_records import LazyProfile, RecordApplier
+from headrace.roles.pipeline_rules import SandboxRules
+from headrace.storage.state import StateStore
+
+_PAGE = 200
+_DONE = "done"
+
+
+class Sweep(msgspec.Struct, array_like=True):
+    """What to do to every person of a sandbox, and how far it has come.
+
+    Attributes:
+        audiences: Streaming audiences to evaluate.
+        flows: Dataflow → audiences whose members it must hear of.
+        cursor: Id of the last person done.
+    """
+
+    audiences: list[int] = []
+    flows: dict[str, list[int]] = {}
+    cursor: bytes = b""
+
+
+class Done(msgspec.Struct, array_like=True):
+    """What sweeps have been planned for, so that the next change of the rules plans only what is new.
+
+    Attributes:
+        audiences: Audience number → version that was filled.
+        flows: Dataflow → audiences it has heard of.
+    """
+
+    audiences: dict[int, int] = {}
+    flows: dict[str, list[int]] = {}
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_sweep = msgspec.msgpack.Decoder(Sweep).decode
+_decode_done = msgspec.msgpack.Decoder(Done).decode
+
+
+class Sweeps:
+    """Plans and does the sweeps of all sandboxes."""
+
+    def __init__(self, reader: ProfileReader, state: StateStore) -> None:
+        self._reader = reader
+        self._state = state
+        self._sweeps: dict[tuple[int, str], Sweep] = {}
+        self._next_name = 0
+        for key, value in state.scan(b"w", b"x"):
+            sandbox, name = keys.split_sweep_key(key)
+            if name != _DONE:
+                self._sweeps[sandbox, name] = _decode_sweep(value)
+                self._next_name = max(self._next_name, int(name) + 1)
+
+    @property
+    def pending(self) -> int:
+        """How many sweeps are not finished."""
+        return len(self._sweeps)
+
+    def plan(self, rules: dict[int, SandboxRules], now_ms: int) -> None:
+        """Plan what the rules ask for and was not planned before."""
+        del now_ms
+        for sandbox, sandbox_rules in rules.items():
+            stored = self._state.get(keys.sweep_key(sandbox, _DONE))
+            done = _decode_done(stored) if stored else Done()
+            audiences = [number for number, version in sandbox_rules.versions.items() if done.audiences.get(number) != version]
+            flows = _new_mappings(sandbox_rules, done)
+            wanted = Done(
+                dict(sandbox_rules.versions),
+                {flow: sorted(numbers) for flow, numbers in sandbox_rules.interest.flows.items()},
+            )
+            if wanted == done:
+                continue
+            writes: dict[bytes, bytes | None] = {keys.sweep_key(sandbox, _DONE): _encode(wanted)}
+            if audiences or flows:
+                name = f"{self._next_name:08d}"
+                self._next_name += 1
+                sweep = self._sweeps[sandbox, name] = Sweep(audiences, flows)
+                writes[keys.sweep_key(sandbox, name)] = _encode(sweep)
+            self._state.commit(writes)
+
+    def step(self, working: WorkingSet, applier: RecordApplier, rules: dict[int, SandboxRules], now_ms: int) -> bool:
+        """Do one page of the oldest sweep; returns whether there was one."""
+        if not self._sweeps:
+            return False
+        sandbox, name = min(self._sweeps, key=lambda item: item[1])
+        sweep = self._sweeps[sandbox, name]
+        page = list(self._reader.persons(sandbox, sweep.cursor, _PAGE)) if sandbox in rules else []
+        for person in page:
+            current = working.person(sandbox, person.id)
+            if current is not None:
+                self._sweep_person(working, applier, rules[sandbox], sweep, current, now_ms)
+        if len(page) < _PAGE:
+            del self._sweeps[sandbox, name]
+            working.put(keys.sweep_key(sandbox, name), None)
+        else:
+            sweep.cursor = page[-1].id
+            working.put(keys.sweep_key(sandbox, name), _encode(sweep))
+        return True
+
+    def _sweep_person(
+        self,
+        working: WorkingSet,
+        applier: RecordApplier,
+        rules: SandboxRules,
+        sweep: Sweep,
+        person: Person,
+        now_ms: int,
+    ) -> None:
+        wanted = [number for number in sweep.audiences if number in rules.program.numbers]
+        if wanted:
+            working.touch(rules.sandbox.number, person)
+            self._fill_kept(rules, person, wanted, now_ms)
+            applier.evaluate_now(rules, person, set(wanted), now_ms)
+        for flow, numbers in sweep.flows.items():
+            members = tuple(number for number in numbers if number in set(person.members_of()))
+            if members and flow in rules.interest.flows:
+                profile = LazyProfile(person, rules)
+                working.emit(
+                    backfill_change(
+                        rules.interest_paths,
+                        rules.sandbox.number,
+                        person,
+                        profile(),
+                        at_ms=now_ms,
+                        flow_id=flow,
+                        audiences=members,
+                    )
+                )
+
+    def _fill_kept(self, rules: SandboxRules, person: Person, numbers: Iterable[int], now_ms: int) -> None:
+        lookback_ms = rules.program.lookback_ms(numbers)
+        if lookback_ms is None or not person.events:
+            return
+        since = now_ms - lookback_ms
+        events = self._reader.events(rules.sandbox.number, person, since_ms=since)
+        rules.program.refill(
+            person.kept, numbers, ((msgspec.json.decode(event.body), event.timestamp_ms) for event in events), now_ms
+        )
+
+
+def _new_mappings(rules: SandboxRules, done: Done) -> dict[str, list[int]]:
+    new = {}
+    for flow, numbers in rules.interest.flows.items():
+        missing = sorted(set(numbers) - set(done.flows.get(flow, ())))
+        if missing:
+            new[flow] = missing
+    return new
