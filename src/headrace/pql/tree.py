@@ -16,12 +16,12 @@ Variables carry slots that are unique along every path from the root; two siblin
 that mean the same are equal (``==`` and ``hash`` ignore spans, names of variables and derived types).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from headrace.pql.types import BOOLEAN, DATE_TIME, DOUBLE, INTEGER, STRING, ArrayType, MapType, ObjectType, PqlType
+from headrace.pql.types import ANY, BOOLEAN, DATE_TIME, INTEGER, STRING, ArrayType, MapType, ObjectType, PqlType
 
 Scalar = str | int | float | bool | None
 
@@ -715,6 +715,44 @@ def transform(node: Bound, change: Callable[[Bound], Bound]) -> Bound:
     return change(map_children(node, lambda child: transform(child, change)))
 
 
-def number_type(of: PqlType) -> PqlType:
-    """Return Integer for integers, Double for everything else that counts as a number."""
-    return INTEGER if of == INTEGER else DOUBLE
+def item_type(array: Bound) -> PqlType:
+    """Return the type of an array's items; `ANY` when that is not known."""
+    return array.result.item if isinstance(array.result, ArrayType) else ANY
+
+
+def array_type(array: Bound) -> ArrayType:
+    """Return an array's type; array of `ANY` when that is not known."""
+    return array.result if isinstance(array.result, ArrayType) else ArrayType(ANY)
+
+
+def renumbered(node: Bound) -> Bound:
+    """Return the tree with the slot of each variable equal to the number of variables visible where it is declared.
+
+    Trees that mean the same thereby become equal. Slots of the given tree need only be unambiguous: no binder may lie
+    inside the scope of another one with the same slot and still refer to the outer one.
+    """
+    return _renumbered(node, {}, 0)
+
+
+def _renumbered(node: Bound, slots: Mapping[int, int], depth: int) -> Bound:
+    if isinstance(node, Variable):
+        return node if slots.get(node.slot, node.slot) == node.slot else replace(node, slot=slots[node.slot])
+    declared = variables_of(node)
+    if not declared:
+        return map_children(node, lambda child: _renumbered(child, slots, depth))
+    inner = {**slots, **{variable.slot: depth + index for index, variable in enumerate(declared)}}
+    changed: dict[str, Any] = {}
+    for part in fields(node):
+        value, is_inside = getattr(node, part.name), not is_outside(node, part.name)
+        if isinstance(value, Variable) and part.name.endswith("variable"):
+            changed[part.name] = replace(value, slot=inner[value.slot])
+        elif isinstance(value, Bound):
+            changed[part.name] = _renumbered(value, inner if is_inside else slots, depth + len(declared) * is_inside)
+        elif isinstance(value, tuple) and part.name == "terms":
+            changed[part.name] = tuple(_renumbered(term, inner, depth + 1) for term in value)
+    return replace(node, **changed)
+
+
+def is_outside(binder: Bound, field_name: str) -> bool:
+    """Whether the sub-expression in this field of a binder does not see the binder's variables."""
+    return field_name in ("array", "map", "count") or (field_name == "value" and isinstance(binder, Let))
