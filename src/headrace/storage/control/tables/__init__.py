@@ -11,7 +11,13 @@ from headrace.storage.control.tables.base import metadata, revision
 from headrace.storage.control.tables.catalog import batch_files, batches, datasets, sandboxes
 from headrace.storage.control.tables.identity import namespaces
 from headrace.storage.control.tables.profile import merge_policies
-from headrace.storage.control.tables.schemas import descriptors, schema_resources
+from headrace.storage.control.tables.schemas import (
+    descriptors,
+    schema_changes,
+    schema_resources,
+    schema_revisions,
+    schema_versions,
+)
 
 __all__ = [
     "audiences",
@@ -31,7 +37,10 @@ __all__ = [
     "organizations",
     "revision",
     "sandboxes",
+    "schema_changes",
     "schema_resources",
+    "schema_revisions",
+    "schema_versions",
     "segment_jobs",
     "segment_schedules",
 ]
