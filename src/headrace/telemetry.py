@@ -30,6 +30,6 @@ def configure_logging(level: str) -> None:
     root.propagate = False
 
 
-def log(role: str, level: int, event: str, **fields: Any) -> None:
+def log(role: str, level: int, event: str, /, **fields: Any) -> None:
     """Emit one event: ``event`` is a fixed sentence, everything that varies goes into ``fields``."""
     logging.getLogger(f"headrace.{role}").log(level, event, extra={"fields": fields})

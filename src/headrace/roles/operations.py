@@ -1,0 +1,154 @@
+"""What an operator or a script asks of the whole server: is it ready, how far is it, move its clock."""
+
+import logging
+import threading
+import time
+from typing import Any, Protocol
+
+from headrace.clock import SharedClock, SystemClock, iso_millis
+from headrace.errors import StateError, Transient
+from headrace.roles.status import ROLES, StatusBoard
+from headrace.storage.control import ControlStore
+from headrace.storage.log import Log
+from headrace.telemetry import log
+
+_POLL_SECONDS = 0.002
+_LONGEST_MOVE_SECONDS = 600.0
+
+
+class ClockNotManual(StateError):
+    """The server runs on the machine's clock, which no call moves."""
+
+    code = "clock_not_manual"
+
+
+class ClockStuck(Transient):
+    """Work that fell due did not finish in time; the clock stands where it was moved to."""
+
+    code = "clock_stuck"
+
+
+class AcceptedCounter(Protocol):
+    """Counts what the inlets and batches have brought in."""
+
+    def accepted(self) -> int:
+        """Return how many records were accepted."""
+        ...
+
+    def quarantined(self) -> int:
+        """Return how many records were set aside with their reasons."""
+        ...
+
+
+class Operations:
+    """Joins the roles' own statuses to answers about the server."""
+
+    def __init__(
+        self,
+        board: StatusBoard,
+        log_store: Log,
+        control: ControlStore,
+        clock: SystemClock | SharedClock,
+        counter: AcceptedCounter,
+    ) -> None:
+        self._board = board
+        self._log = log_store
+        self._control = control
+        self._clock = clock
+        self._counter = counter
+        self._moving = threading.Lock()
+
+    def health(self) -> dict[str, Any]:
+        """Return ``{"status": "ready" | "starting", "roles": {role: {"pid": …}}}``."""
+        roles = {}
+        for role in ROLES:
+            status = self._board.read(role)
+            if status is not None:
+                roles[role] = {"pid": status["pid"]}
+        return {"status": "ready" if len(roles) == len(ROLES) else "starting", "roles": roles}
+
+    def progress(self) -> dict[str, Any]:
+        """Return the counters of all stages, and whether everything accepted so far has gone all the way."""
+        accepted_end = self._log.topic("records").next_offset()
+        statuses = {role: self._board.read(role) or {} for role in ROLES}
+        pipeline, lake, activation = statuses["pipeline"], statuses["lake_writer"], statuses["activation"]
+        is_settled = self._is_settled(accepted_end, statuses)
+        return {
+            "settled": is_settled,
+            "now": iso_millis(self._clock.now_ms()),
+            "accepted": self._counter.accepted(),
+            "quarantined": self._counter.quarantined(),
+            "applied": pipeline.get("records_applied", 0),
+            "inLake": lake.get("records_in_lake", 0),
+            "changes": pipeline.get("changes", 0),
+            "delivered": activation.get("delivered", 0),
+            "waiting": activation.get("waiting", 0),
+            "dead": activation.get("dead", 0),
+            "offsets": {
+                "records": accepted_end,
+                "pipeline": pipeline.get("offset", 0),
+                "lake": lake.get("lake_offset", 0),
+                "changes": activation.get("offset", 0),
+            },
+            "profileRefusals": pipeline.get("refused", {}),
+        }
+
+    def _is_settled(self, accepted_end: int, statuses: dict[str, dict[str, Any]]) -> bool:
+        pipeline, lake = statuses["pipeline"], statuses["lake_writer"]
+        scheduler, activation = statuses["scheduler"], statuses["activation"]
+        if not all(statuses[role] for role in ROLES):
+            return False
+        now_ms = self._clock.now_ms() if self._clock.is_manual else 0
+        return (
+            pipeline["offset"] >= accepted_end
+            and pipeline["sweeps"] == 0
+            and pipeline["revision"] >= self._control.revision()
+            and lake["lake_offset"] >= accepted_end
+            and activation["offset"] >= pipeline["changes"]
+            and bool(activation["is_idle"])
+            and bool(scheduler.get("is_idle", True))
+            and all(status.get("caught_up_ms", 0) >= now_ms for status in (pipeline, lake, scheduler, activation))
+        )
+
+    def move_clock(self, now_ms: int) -> dict[str, Any]:
+        """Move a manual clock forward, stopping at every instant at which a role has something due.
+
+        The answer comes when everything that fell due is done.
+
+        Raises:
+            ClockNotManual: The server was not started on a manual clock.
+            ClockStuck: Something due did not finish within ten minutes.
+        """
+        clock = self._clock
+        if not isinstance(clock, SharedClock):
+            raise ClockNotManual(
+                "This server runs on the machine's clock.", hint="Start it with --clock manual:<instant> to move its clock."
+            )
+        with self._moving:
+            self._settle()
+            while clock.now_ms() < now_ms:
+                clock.move_to(min([now_ms, *self._dues(clock.now_ms())]))
+                self._log.ring("clock")
+                self._settle()
+        return {"now": iso_millis(clock.now_ms())}
+
+    def _dues(self, now_ms: int) -> list[int]:
+        # The pipeline fires its timers at their own instants however far the clock jumps; the others act at the clock's.
+        dues = []
+        for role in ("scheduler", "activation", "lake_writer"):
+            due = (self._board.read(role) or {}).get("next_due_ms")
+            if due is not None and due > now_ms:
+                dues.append(due)
+        return dues
+
+    def _settle(self) -> None:
+        deadline = time.monotonic() + _LONGEST_MOVE_SECONDS
+        while True:
+            accepted_end = self._log.topic("records").next_offset()
+            statuses = {role: self._board.read(role) or {} for role in ROLES}
+            if self._is_settled(accepted_end, statuses):
+                return
+            if time.monotonic() > deadline:
+                log("gateway", logging.ERROR, "The clock cannot be moved on.", statuses=statuses)
+                raise ClockStuck("What fell due is not done yet.", retry_after_seconds=1)
+            time.sleep(_POLL_SECONDS)

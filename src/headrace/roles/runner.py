@@ -1,0 +1,111 @@
+"""The loop that every role but the gateway runs in: step while there is work, else wait to be woken."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from headrace.clock import Clock
+from headrace.errors import Transient
+from headrace.roles.status import StatusBoard
+from headrace.storage.log import Wakeup
+from headrace.telemetry import log
+
+LONGEST_WAIT_SECONDS = 0.5  # a lost wake-up must only delay
+_STATUS_SECONDS = 0.05
+_PAUSE_SECONDS = 1.0
+
+
+class Role(Protocol):
+    """One loop that joins stages."""
+
+    def step(self) -> bool:
+        """Do one piece of work without blocking; returns whether there was any."""
+        ...
+
+    def next_due_ms(self) -> int | None:
+        """Return the earliest instant at which `step` will have work without new input."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Return the role's counters; JSON types only."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is begun and release everything."""
+        ...
+
+
+class Runner:
+    """Runs one role until it is told to stop."""
+
+    def __init__(self, name: str, make: Callable[[], Role], clock: Clock, wakeup: Wakeup, board: StatusBoard) -> None:
+        """Prepare the loop.
+
+        Args:
+            name: Name of the role.
+            make: Makes the role; called again after a fault that only a fresh start from the stores cures.
+            clock: The clock of the server.
+            wakeup: Rings when there may be work.
+            board: Where the role's status is published.
+        """
+        self._name = name
+        self._make = make
+        self._clock = clock
+        self._wakeup = wakeup
+        self._board = board
+        self._is_stopping = False
+        self._caught_up_ms = 0
+        self._written_at = 0.0
+
+    def stop(self, *_: object) -> None:
+        """Ask the loop to end after the present step; may be used as a signal handler."""
+        self._is_stopping = True
+
+    def run(self) -> None:
+        """Run until stopped."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides the order of stopping
+        while not self._is_stopping:
+            try:
+                role = self._make()
+            except Transient as fault:
+                self._pause(fault)
+                continue
+            try:
+                self._loop(role)
+            except Transient as fault:
+                # What was not committed is read again from the stores by a fresh role.
+                self._pause(fault)
+            finally:
+                role.close()
+
+    def _loop(self, role: Role) -> None:
+        self._publish(role)
+        while not self._is_stopping:
+            self._wakeup.clear()
+            instant = self._clock.now_ms()
+            if role.step():
+                if time.monotonic() - self._written_at > _STATUS_SECONDS:
+                    self._publish(role)
+                continue
+            self._caught_up_ms = instant
+            self._publish(role)
+            self._wakeup.wait(self._patience(role))
+
+    def _patience(self, role: Role) -> float:
+        due = role.next_due_ms()
+        seconds = self._clock.seconds_until(due) if due is not None else None
+        return LONGEST_WAIT_SECONDS if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+
+    def _publish(self, role: Role) -> None:
+        self._written_at = time.monotonic()
+        status = {**role.status(), "caught_up_ms": self._caught_up_ms, "next_due_ms": role.next_due_ms()}
+        self._board.write(self._name, status)
+
+    def _pause(self, fault: Transient) -> None:
+        log(self._name, logging.WARNING, "The role pauses after a fault that passes.", reason=str(fault), code=fault.code)
+        deadline = time.monotonic() + (fault.retry_after_seconds or _PAUSE_SECONDS)
+        while not self._is_stopping and time.monotonic() < deadline:
+            self._wakeup.wait(LONGEST_WAIT_SECONDS)

@@ -1,0 +1,50 @@
+"""What each role says about itself: one small JSON file a role under ``run/``, written whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+ROLES = ("gateway", "pipeline", "lake_writer", "scheduler", "activation")
+
+
+class StatusBoard:
+    """The status files of one home folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, role: str, status: dict[str, Any]) -> None:
+        """Publish a role's status; readers see the old or the new one, never a part."""
+        path = self._folder / f"{role}.json"
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps({**status, "pid": os.getpid()}))
+        draft.replace(path)
+
+    def read(self, role: str) -> dict[str, Any] | None:
+        """Return a role's status, None when it has not published one since the start of the server."""
+        try:
+            status: dict[str, Any] = json.loads((self._folder / f"{role}.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return status if is_alive(status["pid"]) else None
+
+    def clear(self, role: str) -> None:
+        """Forget a role's status, before it is started."""
+        (self._folder / f"{role}.json").unlink(missing_ok=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return False
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+    return state != "Z"
