@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headrace.activation.dataflows import Interest
+from headrace.activation.interest import Interest
 from headrace.model import Change, MembershipChange
 from headrace.profile.merge import restricted, value_at
 from headrace.profile.person import Person

@@ -259,11 +259,6 @@ class _Compilation:
 
 def profile_paths(query: t.Bound) -> Iterator[tuple[str, ...]]:
     """Yield the attribute paths that a query reads from the profile."""
-    for node in t.walk(query):
-        path: list[str] = []
-        inner = node
-        while isinstance(inner, t.Field):
-            path.append(inner.name)
-            inner = inner.object
-        if path and isinstance(inner, t.Profile):
-            yield tuple(reversed(path))
+    for start, path in tracks.outer_fields(query):
+        if isinstance(start, t.Profile):
+            yield path

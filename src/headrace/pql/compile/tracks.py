@@ -342,17 +342,26 @@ def event_paths(query: t.Bound) -> tuple[tuple[str, ...], ...]:
     """Return the fields of events that a query reads, as paths; ``timestamp`` and ``_id`` always."""
     event_slots = _event_slots(query)
     paths: set[tuple[str, ...]] = {(TIMESTAMP,), ("_id",)}
+    for node, path in outer_fields(query):
+        if isinstance(node, t.Variable) and node.slot in event_slots:
+            paths.add(path)
     for node in t.walk(query):
         if isinstance(node, t.ArrayPath) and isinstance(node.array, t.Events):
             paths.add(node.path)
-        path: list[str] = []
-        inner: t.Bound = node
-        while isinstance(inner, t.Field):
-            path.append(inner.name)
-            inner = inner.object
-        if path and isinstance(inner, t.Variable) and inner.slot in event_slots:
-            paths.add(tuple(reversed(path)))
     return tuple(sorted(path for path in paths if not any(path[:length] in paths for length in range(1, len(path)))))
+
+
+def outer_fields(query: t.Bound) -> Iterator[tuple[t.Bound, tuple[str, ...]]]:
+    """Yield (what the path starts from, path) of every field access, the longest ones only."""
+    inner = {id(node.object) for node in t.walk(query) if isinstance(node, t.Field)}
+    for node in t.walk(query):
+        if isinstance(node, t.Field) and id(node) not in inner:
+            path: list[str] = []
+            start: t.Bound = node
+            while isinstance(start, t.Field):
+                path.append(start.name)
+                start = start.object
+            yield start, tuple(reversed(path))
 
 
 def _event_slots(query: t.Bound) -> set[int]:
