@@ -1,6 +1,6 @@
 """Settings of destinations on the wire: names, JSON Schemas and parsing, all derived from the settings classes.
 
-A field ``client_credentials_type`` is the parameter ``clientCredentialsType``. Types: ``str``, ``int``, ``bool``, `Secret`,
+A field ``client_credentials_type`` is the parameter ``clientCredentialsType``. Types: ``str``, ``int``, ``float``, ``bool``, `Secret`,
 another settings class, ``… | None``, or a class with ``from_wire(value)`` and ``wire_schema()``.
 """
 
@@ -14,7 +14,7 @@ from headrace.config import Secret, SettingInvalid
 
 T = TypeVar("T")
 
-_PLAIN = {str: "string", int: "integer", bool: "boolean"}
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 def wire_name(field_name: str) -> str:
@@ -116,6 +116,8 @@ def _of_kind(kind: Any, value: Any, name: str, path: str) -> Any:
         return Secret(value)
     if kind is int and isinstance(value, str) and re.fullmatch(r"-?\d+", value):
         return int(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if hasattr(kind, "from_wire"):

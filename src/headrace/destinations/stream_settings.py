@@ -22,7 +22,6 @@ class StreamSettings:
 
     include_segment_names: bool = setting("Add the names of mapped audiences.", default=False)
     include_segment_timestamps: bool = setting("Add when mapped audiences and their mappings were made.", default=False)
-    include_identity_details: bool = setting("Add `primary` and `authenticatedState` to identities.", default=False)
     export_triggers: ExportTriggers = setting("Which causes make a message.", default=ExportTriggers())
     retry_policy: str = setting(
         "`standard` gives up after two retries, `persistent` never.", default="standard", one_of=("standard", "persistent")

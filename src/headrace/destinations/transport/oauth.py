@@ -62,7 +62,7 @@ class TokenSource:
 
     async def _fetch(self) -> None:
         if self._refresh_token:
-            client = {key: self._form[key] for key in ("client_id", "client_secret") if key in self._form}
+            client: dict[str, str] = {key: self._form[key] for key in ("client_id", "client_secret") if key in self._form}
             form: dict[str, str] = {"grant_type": "refresh_token", "refresh_token": self._refresh_token, **client}
             self._refresh_token = ""
             try:

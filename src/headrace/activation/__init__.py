@@ -1,0 +1,1 @@
+"""Dataflows: what goes to which destination, when, under which names; and its delivery."""

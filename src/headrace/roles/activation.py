@@ -1,0 +1,323 @@
+"""Activation: sends the changes of the topic ``changes`` to the streaming destinations that asked for them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.activation.change_reader import ChangeReader
+from headrace.activation.dead_letters import KEPT_MS
+from headrace.activation.delivery import Lane
+from headrace.activation.delivery_store import Commit, DeliveryStore
+from headrace.activation.messages import MessageBuilder
+from headrace.activation.retry import STANDARD_POLICY, RetryPolicy
+from headrace.clock import Clock
+from headrace.destinations.base import StreamDestination
+from headrace.errors import HeadraceError
+from headrace.model import Change
+from headrace.storage.errors import StorageFull, StorageUnavailable
+from headrace.storage.log import Log
+from headrace.telemetry import log
+
+_TURN_SECONDS = 0.005  # longest stretch of sending before the topic is looked at again
+_COMMIT_SECONDS = 0.05  # between two commits while messages are being sent
+_PURGE_EVERY_MS = 3_600_000
+
+
+def _nobody_is_excluded(change: Change) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class FlowPlan:
+    """What an active streaming dataflow asks for, for one state of the configuration.
+
+    Attributes:
+        builder: Makes its messages.
+        connection: Changes when the destination must be opened anew: credentials and target.
+        open: Opens the destination; raises a `HeadraceError` when its settings are wrong.
+        policy: Decides about retries.
+        is_excluded: Tells why a person may not be exported (an activation code), empty when they may.
+    """
+
+    builder: MessageBuilder
+    connection: Hashable
+    open: Callable[[], StreamDestination]
+    policy: RetryPolicy = STANDARD_POLICY
+    is_excluded: Callable[[Change], str] = _nobody_is_excluded
+
+    @property
+    def flow_id(self) -> str:
+        """Id of the dataflow."""
+        return self.builder.flow_id
+
+
+class Activation:
+    """The role: one lane for each active streaming dataflow, on one event loop of its own.
+
+    Everything happens within `step`, on the caller's thread, except the commits while messages are being sent: those wait
+    for the disk on a second thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        topics: Log,
+        store: DeliveryStore,
+        clock: Clock,
+        plans: Callable[[], Sequence[FlowPlan]],
+        revision: Callable[[], int],
+        on_status: Callable[[dict[str, dict[str, int]]], None] = lambda flows: None,
+    ) -> None:
+        """Start without a lane; the first step loads the dataflows.
+
+        Args:
+            topics: The log.
+            store: The delivery store.
+            clock: Decides when retries are due.
+            plans: Returns the active streaming dataflows of all sandboxes.
+            revision: Number of the newest configuration change.
+            on_status: Gets the counters by dataflow after each commit; writes the hourly runs.
+        """
+        self._reader = ChangeReader(topics.topic("changes"))
+        self._store = store
+        self._clock = clock
+        self._plans = plans
+        self._revision = revision
+        self._on_status = on_status
+        self._loop = _new_loop()
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="activation-commit")
+        self._saving: tuple[Future[None], Commit] | None = None
+        self._saved_at = self._loop.time()
+        self._lanes: dict[str, Lane] = {}
+        self._connections: dict[str, Hashable] = {}
+        self._retiring: dict[str, Lane] = {}
+        self._broken: dict[str, str] = {}
+        self._wanted: dict[str, FlowPlan] = {}
+        self._loaded_revision = -1
+        self._checked_offset = store.checked_offset() or 0
+        self._saved_offset = self._checked_offset
+        self._is_full = False
+        self._purge_at_ms = clock.now_ms()
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Read, send and commit for a few milliseconds at most; True when something was done or is under way."""
+        self._follow_configuration()
+        is_any = self._take_replays()
+        now_ms = self._clock.now_ms()
+        for lane in self._lanes.values():
+            is_any |= lane.wake_due(now_ms)
+            is_any |= not self._is_full and self._feed(lane)
+        is_any |= self._send()
+        self._purge(now_ms)
+        self._save()
+        return is_any or self._is_unfinished
+
+    def next_due_ms(self) -> int | None:
+        """Return when the next attempt at a message is due, or old dead letters are to be deleted."""
+        return min([self._purge_at_ms, *(due for lane in self._lanes.values() if (due := lane.next_due_ms()) is not None)])
+
+    def status(self) -> dict[str, Any]:
+        """Return counters by dataflow, what cannot be opened and why, and how far the topic was read.
+
+        ``low_offset`` is the smallest offset that is still needed: the topic may be trimmed before it.
+        """
+        flows = {flow_id: lane.status() for flow_id, lane in self._lanes.items()}
+        return {
+            "offset": min((lane.next_offset for lane in self._lanes.values()), default=self._checked_offset),
+            "low_offset": self._low_offset(),
+            "flows": flows,
+            "broken": dict(self._broken),
+        }
+
+    def close(self) -> None:
+        """Let go of what is under way, commit, and release everything; the stores stay open."""
+        for lane in [*self._lanes.values(), *self._retiring.values()]:
+            self._loop.run_until_complete(lane.stop())
+        self._finish_saving()
+        self._save()
+        self._committer.shutdown()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    @property
+    def _is_unfinished(self) -> bool:
+        lanes = [*self._lanes.values(), *self._retiring.values()]
+        return self._saving is not None or any(lane.has_work or (lane.is_dirty and not self._is_full) for lane in lanes)
+
+    def _feed(self, lane: Lane) -> bool:
+        if not lane.has_room:
+            return False
+        changes = self._reader.read(lane.next_offset)
+        if not changes:
+            return self._skip_trimmed(lane)
+        if changes[0][0] > lane.next_offset:
+            self._skip_trimmed(lane)
+        lane.feed(changes)
+        return True
+
+    def _skip_trimmed(self, lane: Lane) -> bool:
+        first = self._reader.first_offset()
+        if lane.next_offset >= first or not (lost := lane.skip_to(first)):
+            return False
+        log("activation", logging.ERROR, "changes were trimmed before they were sent", flow_id=lane.flow_id, count=lost)
+        return True
+
+    def _send(self) -> bool:
+        for lane in self._lanes.values():
+            lane.start_workers(self._loop, self._worker_ended)
+        if not self._is_sending:
+            return False
+        stop = self._loop.call_later(_TURN_SECONDS, self._loop.stop)
+        self._loop.run_forever()
+        stop.cancel()
+        return True
+
+    @property
+    def _is_sending(self) -> bool:
+        return any(lane.is_busy for lane in self._lanes.values()) or any(lane.is_busy for lane in self._retiring.values())
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            log("activation", logging.ERROR, "a delivery worker failed", error=f"{type(error).__name__}: {error}")
+        if not self._is_sending:
+            self._loop.stop()
+
+    def _take_replays(self) -> bool:
+        taken = self._store.take_replays(self._lanes)
+        for flow_id, sequence, row in taken:
+            self._lanes[flow_id].add_replay(sequence, row)
+        return bool(taken)
+
+    def _purge(self, now_ms: int) -> None:
+        if now_ms < self._purge_at_ms:
+            return
+        self._purge_at_ms = now_ms + _PURGE_EVERY_MS
+        if self._store.forget_dead_before(now_ms - KEPT_MS):
+            for lane in self._lanes.values():
+                lane.recount_dead()
+
+    # --- durability ---------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        is_sending = self._is_sending
+        if self._saving is not None:
+            if is_sending and not self._saving[0].done():
+                return
+            self._finish_saving()
+        now = self._loop.time()
+        if is_sending and now - self._saved_at < _COMMIT_SECONDS:
+            return
+        lanes = [*self._lanes.values(), *self._retiring.values()]
+        if not any(lane.is_dirty for lane in lanes) and self._checked_offset - self._saved_offset < 10_000:
+            return
+        commit = Commit()
+        for lane in lanes:
+            lane.add_to(commit)
+        commit.checked_offset = self._saved_offset = self._checked_offset
+        self._saved_at = now
+        self._saving = (self._committer.submit(self._store.commit, commit), commit)
+        if not is_sending:
+            self._finish_saving()
+
+    def _finish_saving(self) -> None:
+        if self._saving is None:
+            return
+        future, commit = self._saving
+        self._saving = None
+        lanes = [*self._lanes.values(), *self._retiring.values()]
+        try:
+            future.result()
+        except (StorageFull, StorageUnavailable) as error:
+            # What was sent may be sent again after a crash; nothing new is taken up until the store can write.
+            if not self._is_full:
+                log("activation", logging.ERROR, "the delivery store cannot write", error=str(error))
+            self._is_full = True
+            for lane in lanes:
+                lane.not_committed()
+            return
+        self._is_full = False
+        for lane in lanes:
+            lane.committed(commit)
+        self._on_status({lane.flow_id: lane.status() for lane in lanes})
+
+    # --- configuration ------------------------------------------------------------------------------------------------
+
+    def _follow_configuration(self) -> None:
+        # The end is read before the revision: a dataflow made after this look finds all of its changes behind that end.
+        end = self._reader.next_offset()
+        revision = self._revision()
+        if revision != self._loaded_revision:
+            self._load_plans()
+            self._loaded_revision = revision
+        self._checked_offset = end
+        if self._retiring:
+            self._close_retired()
+
+    def _load_plans(self) -> None:
+        self._wanted = {plan.flow_id: plan for plan in self._plans()}
+        self._broken.clear()
+        for flow_id in list(self._lanes):
+            plan = self._wanted.get(flow_id)
+            if plan is None or plan.connection != self._connections[flow_id]:
+                lane = self._lanes.pop(flow_id)
+                lane.retire()
+                self._retiring[flow_id] = lane
+            else:
+                self._lanes[flow_id].reconfigure(plan.builder, plan.policy, plan.is_excluded)
+        for flow_id, plan in self._wanted.items():
+            if flow_id not in self._lanes and flow_id not in self._retiring:
+                self._open(plan)
+
+    def _close_retired(self) -> None:
+        for flow_id, lane in list(self._retiring.items()):
+            if lane.is_busy:
+                continue
+            self._finish_saving()
+            self._save()
+            self._finish_saving()
+            if lane.is_dirty:  # the store is full: its state must not be lost
+                return
+            del self._retiring[flow_id]
+            self._loop.run_until_complete(lane.stop())
+            if flow_id in self._wanted:
+                self._open(self._wanted[flow_id])
+
+    def _open(self, plan: FlowPlan) -> None:
+        try:
+            destination = plan.open()
+        except HeadraceError as error:
+            self._broken[plan.flow_id] = str(error)
+            log("activation", logging.ERROR, "a destination cannot be opened", flow_id=plan.flow_id, error=str(error))
+            return
+        self._connections[plan.flow_id] = plan.connection
+        self._lanes[plan.flow_id] = Lane(
+            plan.builder,
+            destination,
+            store=self._store,
+            clock=self._clock,
+            policy=plan.policy,
+            first_offset=self._checked_offset,
+            change_at=self._reader.change_at,
+            is_excluded=plan.is_excluded,
+        )
+
+    def _low_offset(self) -> int:
+        lows = [lane.low_offset() for lane in [*self._lanes.values(), *self._retiring.values()]]
+        for flow_id in self._broken:
+            position = self._store.position(flow_id)
+            if position is not None:
+                lows.append(min([position.read, *(start for start, _ in position.open)]))
+        return min(lows, default=self._checked_offset)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # not made for Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
