@@ -382,9 +382,11 @@ class Binder:
                 return self.compare(node.operator, left, right, node.span)
 
     def _arithmetic(self, node: syntax.Binary, left: Bound, right: Bound) -> Bound:
-        operands = [self.number(side, f"{node.operator} takes numbers") for side in (left, right)]
-        is_integer = node.operator != "/" and all(side.result == INTEGER for side in operands)
-        return Arithmetic(node.operator, operands[0], operands[1], INTEGER if is_integer else DOUBLE, span=node.span)
+        for side in (left, right):
+            if not is_number(side.result):
+                return self.number(side, f"{node.operator} takes numbers")
+        is_integer = node.operator != "/" and left.result == right.result == INTEGER
+        return Arithmetic(node.operator, left, right, INTEGER if is_integer else DOUBLE, span=node.span)
 
     def _negate(self, node: syntax.Negate, scope: Scope) -> Bound:
         operand = self.number(self.value(node.operand, scope), "- takes a number")

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import re2
-
 from headrace.pql import syntax
 from headrace.pql.coerce import common_type, comparable, day_ms
 from headrace.pql.errors import ProblemCode
+from headrace.pql.patterns import compiled
 from headrace.pql.scope import Scope
 from headrace.pql.tree import (
     AggregateFunction,
@@ -175,20 +174,12 @@ def _pattern(binder: Binder, call: syntax.Call, scope: Scope) -> str | None:
         binder.refuse(ProblemCode.TYPE, node.span, "The regular expression must be a string literal.")
         return None
     try:
-        _compiled(node.value)
-    except re2.error as error:
-        reason = error.args[0] if error.args else error
-        reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        message = f"RE2 does not accept the regular expression ({reason}); look-around and back-references are not supported."
+        compiled(node.value)
+    except ValueError as error:
+        message = f"RE2 does not accept the regular expression ({error}); look-around and back-references are not supported."
         binder.refuse(ProblemCode.REGEX, node.span, message)
         return None
     return node.value
-
-
-def _compiled(pattern: str) -> re2._Regexp[str]:
-    options = re2.Options()
-    options.log_errors = False
-    return re2.compile(pattern, options)
 
 
 def _regex_group(binder: Binder, call: syntax.Call, scope: Scope) -> Bound:
@@ -196,7 +187,7 @@ def _regex_group(binder: Binder, call: syntax.Call, scope: Scope) -> Bound:
     pattern, group = _pattern(binder, call, scope), binder.value(call.arguments[2], scope)
     if pattern is None:
         return Literal(None, ANY, span=call.span)
-    groups = _compiled(pattern).groups
+    groups = compiled(pattern).groups
     if not isinstance(group, Literal) or not isinstance(group.value, int) or isinstance(group.value, bool):
         return binder.refuse(ProblemCode.TYPE, group.span, "The number of the group must be an integer literal.")
     if not 0 <= group.value <= groups:

@@ -86,7 +86,5 @@ _TABLE = (
 FUNCTIONS: Mapping[str, Signature] = {signature.name: signature for signature in _TABLE}
 """Every function by its name. The operators and ``chain`` are grammar, not functions; ``filter`` is ``a[condition]``."""
 
-ITEM_ARGUMENT: Mapping[str, int] = dict.fromkeys(
-    ("map", "exists", "forall", "groupBy", "topN", "bottomN", "sum", "average", "min", "max"), 1
-)
-"""Functions of an array whose argument at this position is evaluated for each item, which is its receiver."""
+PER_ITEM = frozenset(("map", "exists", "forall", "groupBy", "topN", "bottomN", "sum", "average", "min", "max"))
+"""Functions of an array whose second argument is evaluated for each item, which is its receiver."""
