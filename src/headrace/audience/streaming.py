@@ -1,6 +1,6 @@
 """Keeping a person's memberships of streaming audiences true, at each record and at each instant that matters."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headrace.model import MembershipChange
@@ -19,7 +19,7 @@ def evaluate(
     versions: Mapping[int, int],
     person: Person,
     numbers: Iterable[int],
-    profile: Callable[[], Mapping[str, Any]],
+    profile: Mapping[str, Any],
     now_ms: int,
 ) -> list[MembershipChange]:
     """Evaluate some audiences for a person and write what changed into the document, the counters and the timer queue.
@@ -31,20 +31,16 @@ def evaluate(
         versions: Audience number → version of its definition.
         person: The person; its document must be touched by the caller.
         numbers: Audiences to evaluate; those that refer to a changed one follow by themselves.
-        profile: Gives the merged profile; called only when an audience reads it.
+        profile: The merged profile.
         now_ms: The instant of the evaluation.
 
     Returns:
         What changed, in the order of evaluation.
     """
-    members = set(person.members_of())
+    members = {number for number, membership in person.memberships.items() if membership.is_member}
     changes = []
-    for number, is_member, due_ms in program.evaluate(numbers, profile, person.kept, members, now_ms):
-        if due_ms:
-            person.dues[number] = due_ms
-        else:
-            person.dues.pop(number, None)
-        change = set_membership(working, sandbox, person, number, is_member, now_ms, versions[number])
+    for number in program.evaluate(numbers, profile, person.kept, members, person.dues, now_ms):
+        change = set_membership(working, sandbox, person, number, number in members, now_ms, versions[number])
         if change is not None:
             changes.append(change)
     set_timer(working, sandbox, person)

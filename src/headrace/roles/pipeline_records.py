@@ -10,7 +10,6 @@ from headrace.audience.streaming import evaluate, forget_long_exited, set_member
 from headrace.clock import parse_iso
 from headrace.identity.extract import Extracted
 from headrace.model import Identity, MembershipChange, Record
-from headrace.pql.compile.streaming import ProfileView
 from headrace.profile import keys
 from headrace.profile.merge import merged
 from headrace.profile.person import Person, StoredEvent
@@ -259,21 +258,17 @@ class RecordApplier:
         self._emit(rules, person, profile, at_ms, changes)
 
 
-def _query_view(rules: SandboxRules, person: Person, profile: LazyProfile) -> ProfileView:
+def _query_view(rules: SandboxRules, person: Person, profile: LazyProfile) -> Mapping[str, Any]:
     """Return the profile as queries see it: with the maps that are not attributes, when a query reads them."""
     program = rules.program
     if not (program.reads_identities or program.reads_memberships):
-        return profile
-
-    def view() -> Mapping[str, Any]:
-        shown = dict(profile())
-        if program.reads_identities:
-            shown["identityMap"] = identity_map(person, rules.namespace_codes)
-        if program.reads_memberships:
-            shown["segmentMembership"] = {"ups": membership_map(person, rules.audience_ids)}
-        return shown
-
-    return view
+        return profile()
+    shown = dict(profile())
+    if program.reads_identities:
+        shown["identityMap"] = identity_map(person, rules.namespace_codes)
+    if program.reads_memberships:
+        shown["segmentMembership"] = {"ups": membership_map(person, rules.audience_ids)}
+    return shown
 
 
 def _primary_first(extracted: Extracted) -> list[Identity]:

@@ -78,9 +78,10 @@ class Term:
 class CountedTerm:
     """A chain of a single term without an upper count: at least ``min_count`` events in the window."""
 
-    __slots__ = ("_count", "_ranges", "_track")
+    __slots__ = ("_count", "_ranges", "_track", "terms")
 
     def __init__(self, term: Term) -> None:
+        self.terms = (term,)
         self._track = term.track
         self._ranges = term.ranges
         self._count = term.min_count
@@ -107,20 +108,20 @@ class CountedTerm:
 class EventSequence:
     """A chain of any terms: some choice of events satisfies all of them in strict order of time."""
 
-    __slots__ = ("_terms",)
+    __slots__ = ("terms",)
 
     def __init__(self, terms: tuple[Term, ...]) -> None:
-        self._terms = terms
+        self.terms = terms
 
     def __call__(self, moment: Moment, kept: Mapping[int, Times]) -> bool:
         """Return whether the chain holds now."""
         windows = []
-        for term in self._terms:
+        for term in self.terms:
             window = term.times(kept, moment)
             if term.min_count > window[2] - window[1]:
                 return False
             windows.append(window)
-        return _Search(self._terms, windows).found(0, _NEVER, ())
+        return _Search(self.terms, windows).found(0, _NEVER, ())
 
 
 class _Search:

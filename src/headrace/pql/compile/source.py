@@ -64,7 +64,7 @@ class Module:
             replace: Gives the source of nodes that are compiled elsewhere (what is kept of events).
         """
         name = self.fresh("q")
-        self.function(name, _PARAMETERS, [f"return {_Expressions(self, self._numbers, replace, ()).of(predicate)}"])
+        self.function(name, _PARAMETERS, [f"return bool({_Expressions(self, self._numbers, replace, ()).of(predicate)})"])
         return name
 
     def event_predicate(self, condition: t.Bound, variable: t.Variable) -> str:

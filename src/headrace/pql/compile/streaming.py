@@ -4,15 +4,16 @@ A program knows which audiences an event or a changed attribute can affect, eval
 instant at which time alone can change the answer. What it needs of past events it keeps itself, per person, in ``kept``.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 from typing import Any
 
 from headrace.pql import tree as t
 from headrace.pql.compile import tracks
 from headrace.pql.compile.runtime import Moment
 from headrace.pql.compile.source import Module, Unsupported
+from headrace.pql.compile.specialised import source_of
 from headrace.pql.compile.tracks import Track, TrackBook, TrackReader
 
 _PREFIX_LENGTH = 2
@@ -115,35 +116,58 @@ class Program:
         return referring
 
     def evaluate(
-        self, numbers: Iterable[int], profile: ProfileView, kept: Kept, members: set[int], now_ms: int
-    ) -> Iterator[tuple[int, bool, int]]:
+        self,
+        numbers: Iterable[int],
+        profile: Mapping[str, Any],
+        kept: Kept,
+        members: set[int],
+        dues: dict[int, int],
+        now_ms: int,
+    ) -> list[int]:
         """Evaluate audiences, parents first; those that refer to one whose answer changes are evaluated too.
 
         Args:
             numbers: Audiences to evaluate; others than the program's are passed over.
-            profile: Gives the merged profile.
+            profile: The merged profile.
             kept: What is kept of the person's events.
-            members: Numbers of all audiences the person is in; kept up to date.
+            members: Numbers of all audiences the person is in; brought up to date.
+            dues: Audience → next instant at which time alone can change the answer; brought up to date.
             now_ms: The instant of the evaluation.
 
-        Yields:
-            (audience number, whether the person is in it, the next instant at which time alone can change that or 0).
+        Returns:
+            The audiences that the person has entered or left, in the order of evaluation.
         """
-        waiting = [(self._rank[number], number) for number in set(numbers) if number in self._rank]
-        heapify(waiting)
-        done: set[int] = set()
-        while waiting:
-            _, number = heappop(waiting)
-            if number in done:
+        queries, children = self._queries, self._children
+        moment = Moment(now_ms)
+        changed: list[int] = []
+        waiting = list(numbers)
+        if children:
+            waiting = [number for number in waiting if number in queries]
+            waiting.sort(key=self._rank.__getitem__)
+        position = 0
+        while position < len(waiting):
+            number = waiting[position]
+            position += 1
+            query = queries.get(number)
+            if query is None:
                 continue
-            done.add(number)
-            moment = Moment(now_ms)
-            is_member = bool(self._queries[number](profile(), kept, members, moment))
-            if is_member != (number in members):
+            moment.due = 0
+            is_member = query(profile, kept, members, moment)
+            if moment.due:
+                dues[number] = moment.due
+            elif number in dues:
+                del dues[number]
+            if is_member is not (number in members):
+                changed.append(number)
                 (members.add if is_member else members.discard)(number)
-                for child in self._children.get(number, ()):
-                    heappush(waiting, (self._rank[child], child))
-            yield number, is_member, moment.due
+                if number in children:
+                    waiting[position:] = self._with_children(number, waiting[position:])
+        return changed
+
+    def _with_children(self, number: int, waiting: list[int]) -> list[int]:
+        return sorted(
+            {*waiting, *(child for child in self._children[number] if child in self._queries)}, key=self._rank.__getitem__
+        )
 
     def absorb(self, kept: Kept, other: Mapping[int, Any]) -> None:
         """Join what is kept of another person's events, when both become one person."""
@@ -241,7 +265,7 @@ class _Compilation:
         self._book = book
         self._audience = audience
         self._reader = TrackReader(book, audience.number)
-        module.namespace.setdefault("events_of", tracks.events_of)
+        module.namespace.update(events_of=tracks.events_of, bisect_left=bisect_left, bisect_right=bisect_right)
 
     def name(self) -> str:
         return self._module.query(self._audience.query, self._replaced)
@@ -249,7 +273,12 @@ class _Compilation:
     def _replaced(self, node: t.Bound) -> str | None:
         test = self._reader.kept_test(node)
         if test is not None:
-            return f"{self._module.constant(test)}(x, k)"
+            lines = source_of(test)
+            if lines is None:
+                return f"{self._module.constant(test)}(x, k)"
+            name = self._module.fresh("c")
+            self._module.function(name, "x, k", lines)
+            return f"{name}(x, k)"
         if isinstance(node, t.Events):
             query = self._audience.query
             track = self._book.events(tracks.event_paths(query), tracks.query_lookback(query), self._audience.number)
