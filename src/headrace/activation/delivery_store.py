@@ -216,11 +216,11 @@ class DeliveryStore:
         """Delete the dead letters that were given up before an instant, and return how many."""
         removed = 0
         with self._writing() as transaction, transaction.cursor(db=self._tables["dead_by_time"]) as cursor:
-            is_there = cursor.first()
-            while is_there and _SEQUENCE.unpack_from(cursor.key())[0] < instant_ms:
-                transaction.delete(cursor.key()[_SEQUENCE.size :], db=self._tables["dead"])
+            cursor.first()
+            while (key := bytes(cursor.key())) and _SEQUENCE.unpack_from(key)[0] < instant_ms:
+                transaction.delete(key[_SEQUENCE.size :], db=self._tables["dead"])
+                cursor.delete()  # and go to the next
                 removed += 1
-                is_there = cursor.delete()
         return removed
 
     def forget_flow(self, flow_id: str) -> None:

@@ -241,7 +241,7 @@ def test_tls_is_spoken_and_verified(tmp_path: Path) -> None:
     context.load_cert_chain(pem)
     with Receiver(tls=context) as receiver:
         assert post_one(receiver, trusted=tmp_path / "cert.pem").status == 200
-        with pytest.raises(ConnectionBroken, match="(?i)certificate"):
+        with pytest.raises(ConnectionBroken, match=r"(?i)certificate"):
             post_one(receiver)
     assert receiver.count == 1
 
