@@ -1,0 +1,182 @@
+"""The contract of the lake: tables of accepted records, written in large steps and read by everything that is not per record."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import pyarrow as pa
+
+
+class TableId(NamedTuple):
+    """Names a table: the sandbox's number and the dataset's table name."""
+
+    sandbox: int
+    name: str
+
+
+class LakeRow(NamedTuple):
+    """One accepted record on its way into a table.
+
+    Attributes:
+        entity: The XDM entity, decoded from JSON. Keys without a column are left out, a value that its column cannot hold
+            becomes null.
+        offset: Offset of the log entry that brought it.
+        number: Its number inside that entry, from 0; (offset, number) is unique in a table.
+        accepted_at_ms: When it was accepted (epoch ms).
+    """
+
+    entity: Mapping[str, Any]
+    offset: int
+    number: int
+    accepted_at_ms: int
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """One Parquet file of a table; it holds rows of one batch.
+
+    Attributes:
+        path: Where it lies.
+        batch_id: The batch of its rows.
+        row_count: Rows in it.
+        byte_count: Its size.
+        first_offset: The smallest offset of its rows; files of a table do not overlap.
+    """
+
+    path: Path
+    batch_id: str
+    row_count: int
+    byte_count: int
+    first_offset: int = 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one commit added.
+
+    Attributes:
+        row_count: Rows added.
+        byte_count: Bytes of the files added.
+        file_count: Files added.
+        is_new: False when the table had this commit already, and nothing was added.
+    """
+
+    row_count: int = 0
+    byte_count: int = 0
+    file_count: int = 0
+    is_new: bool = True
+
+
+class PendingAppend(Protocol):
+    """Rows of one batch that are being written and that nobody sees before `commit`."""
+
+    def add(self, rows: Sequence[LakeRow]) -> None:
+        """Write ``rows``; the memory they need is free again when this returns.
+
+        Raises:
+            StorageFull: There is no room; call `abort`, nothing of the append will be seen.
+        """
+        ...
+
+    def commit(self, *, committed_offset: int, replaces: Sequence[str] = ()) -> Written:
+        """Make the rows visible, all or none, together with the table's new offset; on disk (fsync) before this returns.
+
+        A table whose offset is already at or beyond ``committed_offset`` has seen these rows: nothing is added then, so that
+        a replay after a crash duplicates nothing.
+
+        Args:
+            committed_offset: All rows from log entries with smaller offsets are now in the table.
+            replaces: Batches whose rows disappear in the same commit.
+
+        Raises:
+            StorageFull: There is no room; the table is as before.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Forget the rows; the table is as before."""
+        ...
+
+
+class Lake(Protocol):
+    """Tables by sandbox and name. One process appends; any process may read.
+
+    Columns are those of `headrace.storage.lake.arrow.entity_schema` and the four of `META_SCHEMA`.
+    """
+
+    has_files: ClassVar[bool]
+    """Whether `files` names real Parquet files that another engine can read."""
+
+    def begin(self, table: TableId, schema: pa.Schema, batch_id: str) -> PendingAppend:
+        """Start to append rows of one batch; the table is made, or given the columns that it lacks, at once.
+
+        Args:
+            table: The table.
+            schema: Columns of the entity; columns that the table has beyond these stay.
+            batch_id: The batch that all rows belong to.
+        """
+        ...
+
+    def append(
+        self, table: TableId, schema: pa.Schema, batch_id: str, rows: Sequence[LakeRow], *, committed_offset: int
+    ) -> Written:
+        """Append ``rows`` in one commit; see `begin` and `PendingAppend`."""
+        ...
+
+    def committed_offset(self, table: TableId) -> int:
+        """Return the offset of the newest commit; 0 for a table that does not exist."""
+        ...
+
+    def delete_batch(self, table: TableId, batch_id: str) -> int:
+        """Remove the rows of a batch and return how many there were; none is not an error.
+
+        A reader that began before may still read them; `purge` takes them from the disk.
+        """
+        ...
+
+    def purge(self, table: TableId) -> None:
+        """Delete from the disk what the table no longer shows; an unknown table is not an error.
+
+        Only the process that appends may call this, and only while it has no append pending.
+        """
+        ...
+
+    def tables(self, sandbox: int) -> list[str]:
+        """Return the names of a sandbox's tables, sorted."""
+        ...
+
+    def schema(self, table: TableId) -> pa.Schema:
+        """Return all columns, the four of Headrace last.
+
+        Raises:
+            TableUnknown: There is no such table.
+        """
+        ...
+
+    def files(self, table: TableId, batch_id: str | None = None) -> list[LakeFile]:
+        """Return the Parquet files that make up a table or one batch of it, by path; empty for an unknown table.
+
+        Files written before a column was added lack it: DuckDB reads them together with ``union_by_name = true``.
+        """
+        ...
+
+    def row_count(self, table: TableId, batch_id: str | None = None) -> int:
+        """Return the number of rows of a table or of one batch of it; 0 for an unknown table."""
+        ...
+
+    def read(self, table: TableId, *, limit: int | None = None, batch_id: str | None = None) -> Iterator[LakeRow]:
+        """Yield rows in the order in which they were accepted; nothing for an unknown table.
+
+        The entity is as it was accepted, but for what its columns cannot tell apart: absent and null, 1 and 1.0 in a
+        ``number``, two spellings of one instant.
+        """
+        ...
+
+    def drop(self, table: TableId) -> None:
+        """Remove a table and its files; an unknown one is not an error."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; tables stay."""
+        ...
