@@ -6,6 +6,7 @@ Format 1: key = offset, 8 bytes big-endian; value = entry. Every append is one t
 import contextlib
 import errno
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -73,7 +74,7 @@ class LmdbTopic:
         """See `Topic.read`."""
         found: list[tuple[int, bytes]] = []
         with _mapped_errors("read"), self._environment.begin() as transaction, transaction.cursor() as cursor:
-            if not cursor.set_range(_OFFSET.pack(offset)):
+            if limit <= 0 or not cursor.set_range(_OFFSET.pack(offset)):
                 return found
             size = 0
             for key, value in cursor:
@@ -130,13 +131,15 @@ class LmdbLog:
         self._folder = folder
         self._bells = bells
         self._topics: dict[str, LmdbTopic] = {}
+        self._lock = threading.Lock()
         bells.mkdir(parents=True, exist_ok=True)
 
     def topic(self, name: str) -> LmdbTopic:
         """See `Log.topic`."""
-        if name not in self._topics:  # LMDB forbids opening one environment twice in a process
-            self._topics[name] = LmdbTopic(name, self._folder / name, self._bells)
-        return self._topics[name]
+        with self._lock:
+            if name not in self._topics:  # LMDB forbids opening one environment twice in a process
+                self._topics[name] = LmdbTopic(name, self._folder / name, self._bells)
+            return self._topics[name]
 
     def subscribe(self, waiter: str, bells: Iterable[str]) -> Bell:
         """See `Log.subscribe`."""

@@ -22,9 +22,9 @@ class MemoryState:
 
     def scan(self, start: bytes, end: bytes, *, limit: int | None = None) -> Iterator[tuple[bytes, bytes]]:
         """See `StateReader.scan`."""
-        keys = list(self._values.irange(start, end, inclusive=(True, False)))
-        for key in keys[:limit]:
-            yield key, self._values[key]
+        # Taken at once, as an iterator of the other engine sees the store as it was when the scan began.
+        keys = list(self._values.irange(start, end, inclusive=(True, False)))[:limit] if start < end else []
+        yield from [(key, self._values[key]) for key in keys]
 
     def refresh(self) -> None:
         """See `StateReader.refresh`."""

@@ -113,6 +113,7 @@ class RocksStateFollower(_RocksReader):
         try:
             self._database = Rdict(str(folder), options=_options(), access_type=AccessType.secondary(self._scratch.name))
         except Exception as error:
+            self._scratch.cleanup()
             raise _mapped(error, "be followed") from error
 
     def refresh(self) -> None:
