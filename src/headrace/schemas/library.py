@@ -9,7 +9,7 @@ from headrace.schemas.composition import Composer, extends_of
 from headrace.schemas.descriptor import DISPLAY, IDENTITY, Descriptor, IdentityDescriptor
 from headrace.schemas.display import with_display
 from headrace.schemas.errors import ResourceUnknown
-from headrace.schemas.paths import names_of, path_of
+from headrace.schemas.paths import names_of, object_paths, path_of
 from headrace.schemas.references import references
 from headrace.schemas.resource import UNION_SUFFIX, Resource
 from headrace.schemas.union import union_fields
@@ -28,6 +28,12 @@ class GlobalLayer:
         self.by_alt_id = {resource.alt_id: resource for resource in components.values()}
         self.composer = Composer(self.resources.get)
 
+    @cached_property
+    def object_paths(self) -> frozenset[tuple[str, ...]]:
+        """The path of every object that a standard class or field group has; a tenant's field group may add fields in them."""
+        owners = (item for item in self.resources.values() if item.kind in ("classes", "mixins"))
+        return frozenset(path for item in owners for path in object_paths(self.composer.fields_of(item)))
+
 
 class Library:
     """One consistent state of a sandbox's registry; never changed, replaced when the registry changes."""
@@ -42,6 +48,15 @@ class Library:
             self._descriptors_of[descriptor.schema_id].append(descriptor)
         self.composer = Composer(self.by_id, layer.composer)
         self._forms: dict[str, Mapping[str, Any]] = {}
+
+    def with_resources(self, changed: Iterable[Resource]) -> "Library":
+        """Return the state in which resources of the tenant are added or replaced."""
+        tenant = {**self.tenant, **{resource.id: resource for resource in changed}}
+        return Library(self.layer, tenant.values(), self.descriptors.values())
+
+    def with_descriptors(self, descriptors: Iterable[Descriptor]) -> "Library":
+        """Return the state with exactly these descriptors."""
+        return Library(self.layer, self.tenant.values(), descriptors)
 
     def by_id(self, identifier: str) -> Resource | None:
         """Return a resource by its ``$id``."""

@@ -115,3 +115,15 @@ def selected(tree: Node, pointers: list[str]) -> dict[str, Any]:
     if "required" in tree:
         result["required"] = [name for name in tree["required"] if name in kept]
     return result
+
+
+def object_paths(form: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every object, or array of objects, in a full form."""
+    node = form
+    while isinstance(items := node.get("items"), Mapping):
+        node = items
+    fields = node.get("properties") or {}
+    if fields and path:
+        yield path
+    for name, child in fields.items():
+        yield from object_paths(child, (*path, name))

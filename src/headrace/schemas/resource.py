@@ -1,10 +1,14 @@
 """A resource of the registry: class, field group, data type, schema or behavior, as it is stored."""
 
+import hashlib
 import secrets
 from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import msgspec
+
+from headrace.schemas.actor import Actor
 from headrace.schemas.spelling import to_compatibility
 
 Kind = Literal["schemas", "classes", "mixins", "datatypes", "behaviors"]
@@ -79,6 +83,27 @@ class Resource:
     def is_deprecated(self) -> bool:
         """Whether the whole resource should not be used any more."""
         return self.body.get("meta:status") == "deprecated"
+
+    @cached_property
+    def etag(self) -> str:
+        """Hash that differs between any two states of the resource."""
+        text = msgspec.json.encode([self.id, self.minor_version, self.updated_at, self.body], order="sorted")
+        return hashlib.sha256(text).hexdigest()
+
+    def revised(self, body: dict[str, Any], class_id: str, actor: Actor, now_ms: int) -> "Resource":
+        """Return the next version of the resource."""
+        return Resource(
+            self.kind,
+            self.id,
+            body,
+            container=self.container,
+            alt_id=self.alt_id,
+            minor_version=self.minor_version + 1,
+            class_id=class_id,
+            created_at=self.created_at,
+            updated_at=now_ms,
+            origin={**self.origin, **actor.modified()},
+        )
 
     @cached_property
     def compatible(self) -> dict[str, Any]:

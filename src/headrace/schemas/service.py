@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, Literal
 
+from sqlalchemy import Connection
+
 from headrace.clock import Clock
 from headrace.model import Sandbox
 from headrace.schemas import store
 from headrace.schemas.descriptor import Descriptor, IdentityDescriptor
+from headrace.schemas.editing import ResourceEditor
 from headrace.schemas.errors import ResourceUnknown
 from headrace.schemas.library import GlobalLayer, Library
 from headrace.schemas.resource import (
@@ -50,6 +53,7 @@ class SchemaRegistry:
         self._layers: tuple[int, GlobalLayer] | None = None
         self._validators: dict[tuple[int, str], tuple[object, RecordValidator]] = {}
         self._lock = Lock()
+        self.resources = ResourceEditor(self)
 
     def connect(self, *, is_schema_in_use: IsSchemaInUse | None = None, namespace_of: NamespaceLookup | None = None) -> None:
         """Give the registry what later stages know; until then no schema counts as used and every namespace as known."""
@@ -80,17 +84,33 @@ class SchemaRegistry:
             self._seen_revision[number] = revision
         return library
 
+    @property
+    def tenant_namespace(self) -> str:
+        """Name of the object that holds the organisation's own fields."""
+        return f"_{self.tenant_id}"
+
+    def loaded(self, connection: Connection, sandbox: Sandbox) -> Library:
+        """Return the state that a transaction sees."""
+        return self._loaded(connection, sandbox.number)
+
+    def is_current(self, connection: Connection, sandbox: Sandbox, library: Library) -> bool:
+        """Tell whether a state is still the newest, as a transaction sees it."""
+        return self._loaded(connection, sandbox.number) is library
+
     def _reloaded(self, number: int) -> Library:
         with self.control.read() as connection:
-            own, shared = store.revision_of(connection, number), store.revision_of(connection, store.GLOBAL_SANDBOX)
-            known = self._libraries.get(number)
-            if known is not None and known[:2] == (own, shared):
-                return known[2]
-            if self._layers is None or self._layers[0] != shared:
-                imported = {item.id: item for item in store.resources_of(connection, store.GLOBAL_SANDBOX)}
-                self._layers = (shared, GlobalLayer({**shipped_components(), **imported}))
-            resources = store.resources_of(connection, number)
-            library = Library(self._layers[1], resources, store.descriptors_of(connection, number))
+            return self._loaded(connection, number)
+
+    def _loaded(self, connection: Connection, number: int) -> Library:
+        own, shared = store.revision_of(connection, number), store.revision_of(connection, store.GLOBAL_SANDBOX)
+        known = self._libraries.get(number)
+        if known is not None and known[:2] == (own, shared):
+            return known[2]
+        if self._layers is None or self._layers[0] != shared:
+            imported = {item.id: item for item in store.resources_of(connection, store.GLOBAL_SANDBOX)}
+            self._layers = (shared, GlobalLayer({**shipped_components(), **imported}))
+        resources = store.resources_of(connection, number)
+        library = Library(self._layers[1], resources, store.descriptors_of(connection, number))
         self._libraries[number] = (own, shared, library)
         return library
 
