@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from headrace.clock import Clock
 from headrace.model import Sandbox
 from headrace.schemas import store
+from headrace.schemas.describing import DescriptorEditor
 from headrace.schemas.descriptor import Descriptor, IdentityDescriptor
 from headrace.schemas.editing import ResourceEditor
 from headrace.schemas.errors import ResourceUnknown
@@ -54,6 +55,7 @@ class SchemaRegistry:
         self._validators: dict[tuple[int, str], tuple[object, RecordValidator]] = {}
         self._lock = Lock()
         self.resources = ResourceEditor(self)
+        self.descriptors = DescriptorEditor(self)
 
     def connect(self, *, is_schema_in_use: IsSchemaInUse | None = None, namespace_of: NamespaceLookup | None = None) -> None:
         """Give the registry what later stages know; until then no schema counts as used and every namespace as known."""

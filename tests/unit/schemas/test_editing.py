@@ -193,7 +193,7 @@ def test_used_schema_takes_additions_only(registry: SchemaRegistry, sandbox: San
     made = create("schemas", schema("Members", loyalty.id))
     registry.connect(is_schema_in_use=lambda _, schema_id: schema_id == made.id)
     fields = "/definitions/customFields/properties/_acme/properties"
-    refused = [
+    refused: list[dict[str, Any]] = [
         {"op": "remove", "path": f"{fields}/level"},
         {"op": "replace", "path": f"{fields}/level/enum", "value": ["a"]},
         {"op": "replace", "path": f"{fields}/points/type", "value": "number"},
