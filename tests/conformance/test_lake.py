@@ -129,6 +129,12 @@ def test_reading_stops_at_the_limit(lake: Lake) -> None:
     assert ids(lake, limit=3) == ["a", "b", "c"]
 
 
+def test_only_the_columns_asked_for_are_read(lake: Lake) -> None:
+    entity = {"_id": "a", "total": 1.0, "first-name": "Ada"}
+    lake.append(ORDERS, SCHEMA, "b1", [LakeRow(entity, 0, 0, 0)], committed_offset=1)
+    assert [row.entity for row in lake.read(ORDERS, columns=("_id", "total", "unheard"))] == [{"_id": "a", "total": 1.0}]
+
+
 def test_a_table_grows_by_the_columns_it_lacks(lake: Lake) -> None:
     lake.append(ORDERS, SCHEMA, "b1", rows("a"), committed_offset=1)
     properties = FORM["properties"]

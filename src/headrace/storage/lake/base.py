@@ -165,8 +165,21 @@ class Lake(Protocol):
         """Return the number of rows of a table or of one batch of it; 0 for an unknown table."""
         ...
 
-    def read(self, table: TableId, *, limit: int | None = None, batch_id: str | None = None) -> Iterator[LakeRow]:
+    def read(
+        self,
+        table: TableId,
+        *,
+        limit: int | None = None,
+        batch_id: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[LakeRow]:
         """Yield rows in the order in which they were accepted; nothing for an unknown table.
+
+        Args:
+            table: The table.
+            limit: Most rows; None for all.
+            batch_id: The only batch to read.
+            columns: The only top-level columns that the entity has; all when None. Ones that a file lacks are left out.
 
         The entity is as it was accepted, but for what its columns cannot tell apart: absent and null, 1 and 1.0 in a
         ``number``, two spellings of one instant.

@@ -29,7 +29,7 @@ from pyiceberg.typedef import Record
 from sqlalchemy.exc import OperationalError
 
 from headrace.storage.errors import StorageUnavailable
-from headrace.storage.lake.arrow import BATCH, OFFSET, grown, with_meta
+from headrace.storage.lake.arrow import BATCH, META_SCHEMA, OFFSET, grown, with_meta
 from headrace.storage.lake.base import LakeFile, LakeRow, TableId, Written
 from headrace.storage.lake.columns import table_of
 from headrace.storage.lake.durable import ACTUAL, ORIGIN, DurableFileIO, mapped_full, sync_file, write_atomically
@@ -39,8 +39,9 @@ from headrace.storage.lake.types import plain_schema, small_schema
 from headrace.storage.lake.vacuum import vacuum
 
 OFFSET_PROPERTY = "headrace.committed-offset"
+_READ_ROWS = 8192
 _FILE_BYTES = 256_000_000
-_ROW_GROUP_ROWS = 100_000
+_ROW_GROUP_ROWS, _ROW_GROUP_BYTES = 100_000, 64_000_000
 _SNAPSHOTS_BETWEEN_VACUUMS = 100
 
 _PROPERTIES = {
@@ -174,12 +175,22 @@ class IcebergLake:
             summary = snapshot.summary if snapshot else None
             return int(summary["total-records"] or 0) if summary else 0
 
-    def read(self, table: TableId, *, limit: int | None = None, batch_id: str | None = None) -> Iterator[LakeRow]:
+    def read(
+        self,
+        table: TableId,
+        *,
+        limit: int | None = None,
+        batch_id: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[LakeRow]:
         """See `Lake.read`."""
         left = limit
+        names = None if columns is None else [*columns, *META_SCHEMA.names]
         for part in self.files(table, batch_id):
             with pq.ParquetFile(part.path) as file:
-                for batch in file.iter_batches(batch_size=8192 if left is None else max(1, min(left, 8192))):
+                for batch in file.iter_batches(
+                    batch_size=_READ_ROWS if left is None else max(1, min(left, _READ_ROWS)), columns=names
+                ):
                     taken = batch if left is None else batch.slice(0, left)
                     yield from rows_of(taken)
                     if left is not None and (left := left - len(taken)) <= 0:
@@ -243,6 +254,7 @@ class IcebergAppend:
         self._stem = f"{batch_id}-{uuid.uuid4().hex[:8]}"
         self._location = lake.data_location(table)
         self._writer: pq.ParquetWriter | None = None
+        self._parts: list[pa.Table] = []
         self._paths: list[Path] = []
         self._files: list[DataFile] = []
 
@@ -250,16 +262,18 @@ class IcebergAppend:
         """See `PendingAppend.add`."""
         if not rows:
             return
-        columns = table_of(rows, self._schema, self._batch_id)
-        with _mapped("write rows"):
-            writer = self._writer or self._opened()
-            writer.write_table(columns, row_group_size=_ROW_GROUP_ROWS)
-            if self._paths[-1].stat().st_size >= _FILE_BYTES:
-                self._finish_file()
+        self._parts.append(table_of(rows, self._schema, self._batch_id))
+        if (
+            sum(part.num_rows for part in self._parts) >= _ROW_GROUP_ROWS
+            or sum(part.nbytes for part in self._parts) >= _ROW_GROUP_BYTES
+        ):
+            with _mapped("write rows"):
+                self._write_parts()
 
     def commit(self, *, committed_offset: int, replaces: Sequence[str] = ()) -> Written:
         """See `PendingAppend.commit`."""
         with _mapped("commit"):
+            self._write_parts()
             self._finish_file()
             self._table.refresh()
             if committed_offset <= _offset(self._table):
@@ -279,7 +293,7 @@ class IcebergAppend:
             self._writer = None
         for path in self._paths:
             path.unlink(missing_ok=True)
-        self._files, self._paths = [], []
+        self._parts, self._files, self._paths = [], [], []
 
     def _commit(self, committed_offset: int, replaces: Sequence[str]) -> None:
         with self._table.transaction() as transaction:
@@ -295,6 +309,16 @@ class IcebergAppend:
     def _tidy_up(self) -> None:
         if len(self._table.metadata.snapshots) > _SNAPSHOTS_BETWEEN_VACUUMS:
             vacuum(self._table, self._lake.path_of, keep=20)
+
+    def _write_parts(self) -> None:
+        """Write what was gathered as one row group: readers want few large ones."""
+        parts, self._parts = self._parts, []
+        if not parts:
+            return
+        writer = self._writer or self._opened()
+        writer.write_table(pa.concat_tables(parts), row_group_size=_ROW_GROUP_ROWS)
+        if self._paths[-1].stat().st_size >= _FILE_BYTES:
+            self._finish_file()
 
     def _opened(self) -> pq.ParquetWriter:
         name = f"{self._stem}-{len(self._paths):04d}.parquet"

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from headrace.storage.lake.arrow import grown, with_meta
+from headrace.storage.lake.arrow import META_SCHEMA, grown, with_meta
 from headrace.storage.lake.base import LakeFile, LakeRow, TableId, Written
 from headrace.storage.lake.columns import table_of
 from headrace.storage.lake.errors import TableUnknown
@@ -77,11 +77,20 @@ class MemoryLake:
         """See `Lake.row_count`."""
         return sum(part.num_rows for part in self._parts(table, batch_id))
 
-    def read(self, table: TableId, *, limit: int | None = None, batch_id: str | None = None) -> Iterator[LakeRow]:
+    def read(
+        self,
+        table: TableId,
+        *,
+        limit: int | None = None,
+        batch_id: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[LakeRow]:
         """See `Lake.read`."""
         left = limit
         for part in self._parts(table, batch_id):
             taken = part if left is None else part.slice(0, left)
+            if columns is not None:
+                taken = taken.select([name for name in (*columns, *META_SCHEMA.names) if name in taken.column_names])
             yield from rows_of(taken)
             if left is not None:
                 left -= taken.num_rows

@@ -113,6 +113,7 @@ def test_old_snapshots_and_what_they_alone_named_are_tidied_up(lake: IcebergLake
 
 
 def test_a_large_append_is_cut_into_files(lake: IcebergLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iceberg, "_ROW_GROUP_ROWS", 1)
     monkeypatch.setattr(iceberg, "_FILE_BYTES", 1)
     pending = lake.begin(TABLE, SCHEMA, "b1")
     for number in range(3):
@@ -137,10 +138,11 @@ def test_a_full_disk_is_said_so_and_changes_nothing(lake: IcebergLake, monkeypat
     assert [item.entity["_id"] for item in lake.read(TABLE)] == ["e0", "e1"]
 
 
-def test_an_aborted_append_leaves_no_file(lake: IcebergLake) -> None:
+def test_an_aborted_append_leaves_no_file(lake: IcebergLake, monkeypatch: pytest.MonkeyPatch) -> None:
     add(lake, 0)
     folder = lake.files(TABLE)[0].path.parent
     pending = lake.begin(TABLE, SCHEMA, "b1")
+    monkeypatch.setattr(iceberg, "_ROW_GROUP_ROWS", 1)
     pending.add([row("x", 1)])
     assert len(list(folder.iterdir())) == 2
     pending.abort()
