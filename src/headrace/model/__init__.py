@@ -4,6 +4,7 @@ from headrace.model.change import Change, MembershipChange, decode_change, encod
 from headrace.model.identity import Identity
 from headrace.model.record import (
     BatchReady,
+    BatchReverted,
     LogEntry,
     MembershipDiff,
     Operation,
@@ -16,6 +17,7 @@ from headrace.model.sandbox import Sandbox
 
 __all__ = [
     "BatchReady",
+    "BatchReverted",
     "Change",
     "Identity",
     "LogEntry",

@@ -91,7 +91,23 @@ class ProfileDelete(msgspec.Struct, frozen=True, array_like=True, tag=4):
     accepted_at_ms: int
 
 
-LogEntry = Record | BatchReady | MembershipDiff | ProfileDelete
+class BatchReverted(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """A batch that its owner takes back: its rows leave the lake, its fragments the profile where no later batch replaced them.
+
+    Attributes:
+        sandbox: Number of the sandbox.
+        dataset: Number of the dataset.
+        batch_id: The batch.
+        accepted_at_ms: When it was taken back (epoch ms).
+    """
+
+    sandbox: int
+    dataset: int
+    batch_id: str
+    accepted_at_ms: int
+
+
+LogEntry = Record | BatchReady | MembershipDiff | ProfileDelete | BatchReverted
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[LogEntry] = msgspec.msgpack.Decoder(LogEntry)
