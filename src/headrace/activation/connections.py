@@ -1,6 +1,5 @@
 """Base, source and target connections: making, reading, changing, deleting, testing them."""
 
-import secrets as random_secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from headrace.activation.store import ConnectionKind, FlowStore, StoredConnectio
 from headrace.clock import Clock
 from headrace.destinations import registry
 from headrace.destinations.base import Context, Destination
+from headrace.ingest.inlets import inlet_url, new_inlet_id
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
 
@@ -88,7 +88,7 @@ class Connections:
         shown, secrets = self._checks.checked(sandbox, kind, document, {})
         source_id = inlet_id = ""
         if kind == "base" and specs.role_of(document["connectionSpec"]["id"]) == "streaming_source":
-            inlet_id = random_secrets.token_hex(32)
+            inlet_id = new_inlet_id()
             shown["auth"]["params"]["inletId"] = inlet_id
             source_id = shown["auth"]["params"]["sourceId"]
         now = self._clock.now_ms()
@@ -122,7 +122,7 @@ class Connections:
             raise EntityUnknown(kind, connection_id)
         return stored
 
-    def list(self, sandbox: Sandbox, kind: ConnectionKind) -> list[StoredConnection]:
+    def all(self, sandbox: Sandbox, kind: ConnectionKind) -> list[StoredConnection]:
         """Return all connections of a kind, newest first."""
         return self._store.connections(sandbox, kind)
 
@@ -190,7 +190,7 @@ class Connections:
         shown = common_fields(stored, sandbox)
         params = object_of(object_of(shown, "auth"), "params")
         if "inletId" in params:
-            params["inletUrl"] = f"{base_url.rstrip('/')}/collection/{params['inletId']}"
+            params["inletUrl"] = inlet_url(base_url, params["inletId"])
             shown["auth"] = {**shown["auth"], "params": params}
         if stored.kind == "source" and specs.role_of(stored.spec_id) == "profile_store":
             shown["typeInfo"] = {"type": "ProfileFragments", "id": "ups"}

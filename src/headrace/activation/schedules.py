@@ -112,29 +112,22 @@ def parse_export_mode(value: Mapping[str, Any], path: str) -> ExportMode:
     return _one_of(value, "exportMode", get_args(ExportMode), path)  # type: ignore[return-value]
 
 
-def parse_schedule(
-    value: Any,
-    mode: ExportMode,
-    path: str,
-    *,
-    full_frequencies: Sequence[str] = ("ONCE", "DAILY", "WEEKLY", "MONTHLY"),
-    incremental_frequencies: Sequence[str] = ("DAILY", "EVERY_3_HOURS", "EVERY_6_HOURS", "EVERY_8_HOURS", "EVERY_12_HOURS"),
-) -> Schedule:
+def parse_schedule(value: Any, mode: ExportMode, path: str, *, offered: Sequence[str] | None = None) -> Schedule:
     """Return the schedule that a selector's ``schedule`` describes.
 
     Args:
         value: The object as it came over the wire.
-        mode: The selector's export mode; it decides which frequencies there are.
+        mode: The selector's export mode.
         path: JSON pointer of the object, for errors.
-        full_frequencies: What the destination offers for full exports.
-        incremental_frequencies: What the destination offers for incremental exports.
+        offered: Frequencies that the destination offers in this mode; None takes any, as for one that was checked before.
 
     Raises:
         ScheduleInvalid: A field is missing, unknown, or not allowed with the others.
     """
     if not isinstance(value, Mapping):
         raise ScheduleInvalid("A file destination needs a schedule for every audience.", path=path)
-    offered = full_frequencies if mode == FULL else incremental_frequencies
+    if offered is None:
+        offered = [str(value.get("frequency"))]
     frequency = _one_of(value, "frequency", offered, path, condition=f" with exportMode {mode}")
     trigger = _trigger(value, mode, frequency, path)
     start = _date(value, "startDate", path)

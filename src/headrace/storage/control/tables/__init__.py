@@ -5,10 +5,10 @@ joined has a column of its own. `sandbox` is the sandbox's number.
 """
 
 from headrace.storage.control.tables.access import clients, organizations
-from headrace.storage.control.tables.activation import connections, flow_runs, flows, inlets, mapping_sets
+from headrace.storage.control.tables.activation import connections, flow_runs, flows, inlets, mapping_set_versions, mapping_sets
 from headrace.storage.control.tables.audience import audiences, segment_jobs, segment_schedules
 from headrace.storage.control.tables.base import metadata, revision
-from headrace.storage.control.tables.catalog import batch_files, batches, datasets, sandboxes
+from headrace.storage.control.tables.catalog import batch_files, batches, datasets, retired_sandboxes, sandboxes
 from headrace.storage.control.tables.identity import namespaces
 from headrace.storage.control.tables.profile import merge_policies
 from headrace.storage.control.tables.schemas import (
@@ -30,11 +30,13 @@ __all__ = [
     "flow_runs",
     "flows",
     "inlets",
+    "mapping_set_versions",
     "mapping_sets",
     "merge_policies",
     "metadata",
     "namespaces",
     "organizations",
+    "retired_sandboxes",
     "revision",
     "sandboxes",
     "schema_changes",

@@ -1,0 +1,505 @@
+"""Flow runs: one per audience export, dataset export, or hour of a streaming dataflow.
+
+Nobody caches runs: writing them raises no configuration revision.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
+
+from headrace.activation.entities import new_etag
+from headrace.activation.errors import EntityUnknown
+from headrace.clock import Clock
+from headrace.model import Sandbox
+from headrace.storage.control import ControlStore
+from headrace.storage.control.tables import flow_runs
+
+Status = Literal["waiting", "processing", "success", "failed"]
+Trigger = Literal["scheduled", "after_evaluation", "on_demand", "streaming"]
+
+HOUR_MS = 3_600_000
+CLIENT = "headrace_activation"
+SKIPPED = "ACTIVATION_BATCH-0000-SKIP"
+FAILED = "ACTIVATION_BATCH-0000-FAILED"
+_ACTIVITIES = ("Activation Batch XdmProcessor Activity", "Activation Batch Publisher Activity")
+_LISTED = 10_000
+
+
+class RunSubject(Protocol):
+    """What a run must know of its dataflow."""
+
+    @property
+    def id(self) -> str:
+        """Id of the dataflow."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Its sandbox."""
+
+    @property
+    def flow_spec_id(self) -> str:
+        """Its flow spec."""
+
+    @property
+    def source_connection_id(self) -> str:
+        """Its source connection."""
+
+    @property
+    def target_connection_id(self) -> str:
+        """Its target connection."""
+
+
+class Issue(msgspec.Struct, frozen=True):
+    """Records that were skipped or failed for one reason.
+
+    Attributes:
+        code: Which of the activation codes it is.
+        message: Why, for people.
+        count: How many records.
+    """
+
+    code: str
+    message: str
+    count: int = 1
+
+    def wire(self) -> dict[str, Any]:
+        """Return the issue as a run shows it."""
+        return {"code": self.code, "message": self.message, "count": self.count}
+
+
+class RunMetrics(msgspec.Struct, frozen=True):
+    """What a run did.
+
+    Attributes:
+        input_records: Profiles received.
+        created_records: Profiles or identities delivered for the first time.
+        updated_records: Those delivered again.
+        skipped_records: Left out: a mandatory field is missing, or consent.
+        failed_records: Not delivered.
+        output_records: Rows or messages delivered.
+        input_bytes: Bytes read.
+        output_bytes: Bytes delivered.
+        input_files: Files made.
+        output_files: Files delivered.
+        skipped: Reasons of skipped records.
+        failed: Reasons of failed records.
+        errors: Why the run as a whole failed.
+        files: Names of the delivered files.
+    """
+
+    input_records: int = 0
+    created_records: int = 0
+    updated_records: int = 0
+    skipped_records: int = 0
+    failed_records: int = 0
+    output_records: int = 0
+    input_bytes: int = 0
+    output_bytes: int = 0
+    input_files: int = 0
+    output_files: int = 0
+    skipped: tuple[Issue, ...] = ()
+    failed: tuple[Issue, ...] = ()
+    errors: tuple[Issue, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def plus(self, other: "RunMetrics") -> "RunMetrics":
+        """Return the sum of both; issues with the same code and message are counted together."""
+        values: dict[str, Any] = {}
+        for name in self.__struct_fields__:
+            mine, more = getattr(self, name), getattr(other, name)
+            values[name] = mine + more
+        for name in ("skipped", "failed", "errors"):
+            values[name] = _joined(values[name])
+        return RunMetrics(**values)
+
+
+class RunState(msgspec.Struct, frozen=True):
+    """The part of a run that is stored as a document.
+
+    Attributes:
+        trigger: What started it.
+        flow_spec_id: Flow spec of the dataflow.
+        source_connection_id: Source of the dataflow.
+        target_connection_id: Target of the dataflow.
+        scheduled_at_ms: When it was due (epoch ms).
+        started_at_ms: When work began (epoch ms); 0 before.
+        completed_at_ms: When it ended (epoch ms); 0 before.
+        user_id: Who asked for it; empty for the server itself.
+        etag: Version, double quotes included.
+        metrics: What it did.
+    """
+
+    trigger: Trigger
+    flow_spec_id: str
+    source_connection_id: str
+    target_connection_id: str
+    scheduled_at_ms: int
+    started_at_ms: int = 0
+    completed_at_ms: int = 0
+    user_id: str = ""
+    etag: str = ""
+    metrics: RunMetrics = RunMetrics()
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run.
+
+    Attributes:
+        id: UUID.
+        sandbox: Number of the sandbox.
+        flow_id: The dataflow.
+        audience_id: The audience it exports; empty for datasets and streaming.
+        status: Where it stands.
+        cutoff_ms: Changes up to here are in the export (epoch ms); 0 for runs that do not move the increments' window.
+        state: Everything else.
+        created_at_ms: Epoch ms.
+        updated_at_ms: Epoch ms.
+    """
+
+    id: str
+    sandbox: int
+    flow_id: str
+    audience_id: str
+    status: Status
+    cutoff_ms: int
+    state: RunState
+    created_at_ms: int
+    updated_at_ms: int
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it waits or works."""
+        return self.status in ("waiting", "processing")
+
+
+class Runs:
+    """The runs of all sandboxes."""
+
+    def __init__(self, control: ControlStore, clock: Clock) -> None:
+        self._control = control
+        self._clock = clock
+
+    def start(
+        self,
+        flow: RunSubject,
+        audience_id: str = "",
+        *,
+        status: Status = "processing",
+        trigger: Trigger = "scheduled",
+        scheduled_at_ms: int | None = None,
+        user_id: str = "",
+    ) -> str:
+        """Make a run and return its id.
+
+        Args:
+            flow: The dataflow.
+            audience_id: What is exported; empty for datasets.
+            status: ``waiting`` leaves it to the exporter to begin.
+            trigger: What started it.
+            scheduled_at_ms: When it was due; now by default.
+            user_id: Who asked for it; empty for the server itself.
+        """
+        now = self._clock.now_ms()
+        state = RunState(
+            trigger=trigger,
+            flow_spec_id=flow.flow_spec_id,
+            source_connection_id=flow.source_connection_id,
+            target_connection_id=flow.target_connection_id,
+            scheduled_at_ms=now if scheduled_at_ms is None else scheduled_at_ms,
+            started_at_ms=now if status == "processing" else 0,
+            user_id=user_id,
+            etag=new_etag(),
+        )
+        run_id = str(uuid.uuid4())
+        self._insert(Run(run_id, flow.sandbox.number, flow.id, audience_id, status, 0, state, now, now))
+        return run_id
+
+    def start_unless_active(self, flow: RunSubject, audience_id: str, *, trigger: Trigger, user_id: str = "") -> Run | str:
+        """Make a waiting run and return its id; when the audience has an active run already, return that one instead."""
+        active = self.active_run(flow.id, audience_id)
+        if active is not None:
+            return active
+        return self.start(flow, audience_id, status="waiting", trigger=trigger, user_id=user_id)
+
+    def begin(self, run_id: str) -> bool:
+        """Take a waiting run up; False when it no longer waits."""
+        now = self._clock.now_ms()
+        with self._control.write(is_configuration=False) as connection:
+            row = connection.execute(select(flow_runs).where(flow_runs.c.id == run_id)).first()
+            if row is None or row.status != "waiting":
+                return False
+            state = msgspec.structs.replace(_run(row).state, started_at_ms=now, etag=new_etag())
+            values = {"status": "processing", "body": msgspec.to_builtins(state), "updated_at": now}
+            connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(**values))
+        return True
+
+    def finish(self, run_id: str, *, status: Literal["success", "failed"], metrics: RunMetrics, cutoff_ms: int = 0) -> None:
+        """End a run.
+
+        Args:
+            run_id: The run.
+            status: How it ended.
+            metrics: What it did.
+            cutoff_ms: Changes up to here are in the export; the next increment begins there. 0 leaves the window alone.
+        """
+        now = self._clock.now_ms()
+        with self._control.write(is_configuration=False) as connection:
+            row = connection.execute(select(flow_runs).where(flow_runs.c.id == run_id)).first()
+            if row is None:
+                raise EntityUnknown("run", run_id)
+            before = _run(row)
+            state = msgspec.structs.replace(
+                before.state,
+                started_at_ms=before.state.started_at_ms or now,
+                completed_at_ms=now,
+                metrics=metrics,
+                etag=new_etag(),
+            )
+            values = {"status": status, "cutoff_at": cutoff_ms, "body": msgspec.to_builtins(state), "updated_at": now}
+            connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(**values))
+
+    def add(self, flow: RunSubject, at_ms: int, delta: RunMetrics) -> None:
+        """Add to the run of a streaming dataflow's hour; the hour's first delta makes it."""
+        hour_ms = at_ms // HOUR_MS * HOUR_MS
+        run_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"headrace:run:{flow.id}:{hour_ms}"))
+        now = self._clock.now_ms()
+        with self._control.write(is_configuration=False) as connection:
+            row = connection.execute(select(flow_runs).where(flow_runs.c.id == run_id)).first()
+            if row is not None:
+                before = _run(row).state
+                state = msgspec.structs.replace(before, metrics=before.metrics.plus(delta), etag=new_etag())
+                values = {"body": msgspec.to_builtins(state), "updated_at": now}
+                connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(**values))
+                return
+            state = RunState(
+                trigger="streaming",
+                flow_spec_id=flow.flow_spec_id,
+                source_connection_id=flow.source_connection_id,
+                target_connection_id=flow.target_connection_id,
+                scheduled_at_ms=hour_ms,
+                started_at_ms=hour_ms,
+                etag=new_etag(),
+                metrics=delta,
+            )
+            run = Run(run_id, flow.sandbox.number, flow.id, "", "processing", 0, state, now, now)
+            connection.execute(insert(flow_runs).values(**_columns(run)))
+
+    def pending(self) -> list[Run]:
+        """Return the waiting runs of all sandboxes, oldest first."""
+        return self._select(flow_runs.c.status == "waiting", newest_first=False)
+
+    def interrupted(self) -> list[Run]:
+        """Return the batch runs that are marked as working; after a restart of the exporter nobody works on them."""
+        return [
+            run
+            for run in self._select(flow_runs.c.status == "processing", newest_first=False)
+            if run.state.trigger != "streaming"
+        ]
+
+    def last_success(self, flow_id: str, audience_id: str = "") -> int | None:
+        """Return the cut-off (epoch ms) of the newest successful scheduled export, None when there was none."""
+        statement = select(func.max(flow_runs.c.cutoff_at)).where(
+            and_(*_of(flow_id, audience_id), flow_runs.c.status == "success", flow_runs.c.cutoff_at > 0)
+        )
+        with self._control.read() as connection:
+            found: int | None = connection.execute(statement).scalar()
+        return found
+
+    def last_scheduled(self, flow_id: str, audience_id: str = "") -> int | None:
+        """Return when the newest run that a schedule started was due (epoch ms), None when there was none."""
+        for run in self._select(*_of(flow_id, audience_id)):
+            if run.state.trigger in ("scheduled", "after_evaluation"):
+                return run.state.scheduled_at_ms
+        return None
+
+    def active_run(self, flow_id: str, audience_id: str = "") -> Run | None:
+        """Return the run of an audience that waits or works, None when there is none."""
+        found = self._select(*_of(flow_id, audience_id), flow_runs.c.status.in_(("waiting", "processing")), limit=1)
+        return found[0] if found else None
+
+    def run(self, sandbox: Sandbox, run_id: str) -> Run:
+        """Return one run.
+
+        Raises:
+            EntityUnknown: There is none with this id.
+        """
+        found = self._select(flow_runs.c.id == run_id, flow_runs.c.sandbox == sandbox.number)
+        if not found:
+            raise EntityUnknown("run", run_id)
+        return found[0]
+
+    def all(self, sandbox: Sandbox, *, flow_ids: Sequence[str] | None = None) -> list[Run]:
+        """Return the newest runs of a sandbox, newest first; those of some dataflows when ``flow_ids`` is given."""
+        conditions = [flow_runs.c.sandbox == sandbox.number]
+        if flow_ids is not None:
+            conditions.append(flow_runs.c.flow_id.in_(flow_ids))
+        return self._select(*conditions)
+
+    def latest(self, flow_ids: Sequence[str]) -> dict[str, Run]:
+        """Return the newest run of each of the dataflows that has one."""
+        newest = (
+            select(flow_runs.c.flow_id, func.max(flow_runs.c.created_at).label("at"))
+            .where(flow_runs.c.flow_id.in_(flow_ids))
+            .group_by(flow_runs.c.flow_id)
+            .subquery()
+        )
+        statement = select(flow_runs).join(
+            newest, and_(flow_runs.c.flow_id == newest.c.flow_id, flow_runs.c.created_at == newest.c.at)
+        )
+        with self._control.read() as connection:
+            return {row.flow_id: _run(row) for row in connection.execute(statement)}
+
+    def wire(self, sandbox: Sandbox, run: Run) -> dict[str, Any]:
+        """Return a run as the wire shows it."""
+        state = run.state
+        user = state.user_id or CLIENT
+        return {
+            "id": run.id,
+            "createdAt": run.created_at_ms,
+            "updatedAt": run.updated_at_ms,
+            "createdBy": user,
+            "updatedBy": user,
+            "createdClient": CLIENT,
+            "updatedClient": CLIENT,
+            "sandboxId": sandbox.id,
+            "sandboxName": sandbox.name,
+            "imsOrgId": sandbox.organization_id,
+            "flowId": run.flow_id,
+            "flowSpec": {"id": state.flow_spec_id, "version": "1.0"},
+            "providerRefId": run.id,
+            "etag": state.etag,
+            "metrics": self._metrics(run),
+            "activities": self._activities(run),
+        }
+
+    def brief(self, run: Run) -> dict[str, Any]:
+        """Return what a dataflow shows of its newest run."""
+        return {"id": run.id, "state": self.status(run), **_duration(run, self._end(run))}
+
+    def status(self, run: Run) -> Status:
+        """Return the status that is shown: the run of an hour is done when the hour is over."""
+        return "success" if run.status == "processing" and self._end(run) else run.status
+
+    def _end(self, run: Run) -> int:
+        if run.state.trigger != "streaming":
+            return run.state.completed_at_ms
+        end = run.state.started_at_ms + HOUR_MS
+        return end if self._clock.now_ms() >= end else 0
+
+    def _metrics(self, run: Run) -> dict[str, Any]:
+        metrics = run.state.metrics
+        status: dict[str, Any] = {"status": self.status(run), "activityRefs": _activity_ids(run)}
+        if metrics.errors:
+            status["errors"] = [{**issue.wire(), "type": "Error"} for issue in metrics.errors]
+        return {
+            "durationSummary": _duration(run, self._end(run)),
+            "sizeSummary": {"inputBytes": metrics.input_bytes, "outputBytes": metrics.output_bytes},
+            "recordSummary": _record_summary(run),
+            "fileSummary": {"inputFileCount": metrics.input_files, "outputFileCount": metrics.output_files},
+            "statusSummary": status,
+        }
+
+    def _activities(self, run: Run) -> list[dict[str, Any]]:
+        metrics = self._metrics(run)
+        summaries = {name: metrics[name] for name in ("durationSummary", "sizeSummary", "recordSummary", "fileSummary")}
+        status: dict[str, Any] = {"status": self.status(run), "extensions": {}}
+        return [
+            {"id": activity_id, "name": name, **summaries, "latencySummary": {}, "statusSummary": status}
+            for activity_id, name in zip(_activity_ids(run), _activity_names(run), strict=True)
+        ]
+
+    def _insert(self, run: Run) -> None:
+        with self._control.write(is_configuration=False) as connection:
+            connection.execute(insert(flow_runs).values(**_columns(run)))
+
+    def _select(self, *conditions: ColumnElement[bool], newest_first: bool = True, limit: int = _LISTED) -> list[Run]:
+        order = flow_runs.c.created_at.desc() if newest_first else flow_runs.c.created_at
+        with self._control.read() as connection:
+            rows = connection.execute(select(flow_runs).where(*conditions).order_by(order, flow_runs.c.id).limit(limit))
+            return [_run(row) for row in rows]
+
+
+def _of(flow_id: str, audience_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return flow_runs.c.flow_id == flow_id, flow_runs.c.audience_id == audience_id
+
+
+def _activity_names(run: Run) -> tuple[str, ...]:
+    if run.status == "waiting" or run.state.trigger == "streaming":
+        return ()
+    return _ACTIVITIES[:1] if run.status == "failed" else _ACTIVITIES
+
+
+def _activity_ids(run: Run) -> list[str]:
+    return [str(uuid.uuid5(uuid.NAMESPACE_URL, f"headrace:activity:{run.id}:{name}")) for name in _activity_names(run)]
+
+
+def _duration(run: Run, end_ms: int) -> dict[str, int]:
+    started = {"startedAtUTC": run.state.started_at_ms} if run.state.started_at_ms else {}
+    return {**started, **({"completedAtUTC": end_ms} if end_ms else {})}
+
+
+def _record_summary(run: Run) -> dict[str, Any]:
+    metrics, state = run.state.metrics, run.state
+    inputs = {"inputRecordCount": metrics.input_records, "skippedRecordCount": metrics.skipped_records}
+    outputs = {"createdRecordCount": metrics.created_records, "outputRecordCount": metrics.output_records}
+    if metrics.updated_records:
+        outputs["updatedRecordCount"] = metrics.updated_records
+    entities = {"id": f"segment:{run.audience_id}"} if run.audience_id else None
+    source: dict[str, Any] = {"id": state.source_connection_id, **inputs}
+    target: dict[str, Any] = {"id": state.target_connection_id, **outputs}
+    if entities is not None:
+        source["entitySummaries"] = [{**entities, **inputs}]
+        target["entitySummaries"] = [{**entities, **outputs}]
+    if run.status == "failed":
+        return {"sourceSummaries": [source], "failedInfo": _wired(metrics.failed or metrics.errors)}
+    summary = {**inputs, **outputs, "sourceSummaries": [source], "targetSummaries": [target]}
+    if metrics.failed_records:
+        summary["failedRecordCount"] = metrics.failed_records
+    for name, issues in (("skippedInfo", metrics.skipped), ("failedInfo", metrics.failed)):
+        if issues:
+            summary[name] = _wired(issues)
+    return summary
+
+
+def _wired(issues: Iterable[Issue]) -> list[dict[str, Any]]:
+    return [issue.wire() for issue in issues]
+
+
+def _joined(issues: Iterable[Issue]) -> tuple[Issue, ...]:
+    counts: dict[tuple[str, str], int] = {}
+    for issue in issues:
+        key = (issue.code, issue.message)
+        counts[key] = counts.get(key, 0) + issue.count
+    return tuple(Issue(code, message, count) for (code, message), count in counts.items())
+
+
+def _columns(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "sandbox": run.sandbox,
+        "flow_id": run.flow_id,
+        "audience_id": run.audience_id,
+        "status": run.status,
+        "cutoff_at": run.cutoff_ms,
+        "body": msgspec.to_builtins(run.state),
+        "created_at": run.created_at_ms,
+        "updated_at": run.updated_at_ms,
+    }
+
+
+def _run(row: Row[Any]) -> Run:
+    body: Mapping[str, Any] = row.body
+    return Run(
+        id=row.id,
+        sandbox=row.sandbox,
+        flow_id=row.flow_id,
+        audience_id=row.audience_id,
+        status=row.status,
+        cutoff_ms=row.cutoff_at,
+        state=msgspec.convert(body, RunState),
+        created_at_ms=row.created_at,
+        updated_at_ms=row.updated_at,
+    )
