@@ -53,13 +53,19 @@ class ProfileReader:
             newest_first: Whether to begin with the newest.
             limit: Most events to return.
         """
-        streams = []
+        found = [event for _, event in self.event_keys(sandbox, person, since_ms, until_ms)]
+        found.sort(key=_by_time, reverse=newest_first)
+        return found[:limit]
+
+    def event_keys(
+        self, sandbox: int, person: Person, since_ms: int | None = None, until_ms: int | None = None
+    ) -> Iterator[tuple[bytes, StoredEvent]]:
+        """Yield the events of all identities of a person with their keys, identity by identity in order of time."""
         for identity in person.identities:
             hashed = keys.identity_hash(identity.namespace_id, identity.value)
             start, end = keys.event_range(sandbox, hashed, since_ms, until_ms)
-            streams.append([decode_event(value) for _, value in self._state.scan(start, end)])
-        found = sorted((event for stream in streams for event in stream), key=_by_time, reverse=newest_first)
-        return found[:limit]
+            for key, value in self._state.scan(start, end):
+                yield key, decode_event(value)
 
     def member_count(self, sandbox: int, audience: int) -> int:
         """Return how many persons are in an audience now."""

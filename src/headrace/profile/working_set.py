@@ -179,6 +179,10 @@ class WorkingSet:
         """Write any other key; None deletes it."""
         self._writes[key] = value
 
+    def is_deleted(self, key: bytes) -> bool:
+        """Whether this micro-batch deletes a key."""
+        return key in self._writes and self._writes[key] is None
+
     @property
     def size(self) -> int:
         """Roughly how many keys will be written."""

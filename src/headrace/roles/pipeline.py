@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.clock import Clock
-from headrace.model import BatchReady, LogEntry, MembershipDiff, ProfileDelete, Record, decode_entry
+from headrace.model import BatchReady, BatchReverted, LogEntry, MembershipDiff, ProfileDelete, Record, decode_entry
 from headrace.profile import keys
 from headrace.profile.reader import ProfileReader
 from headrace.profile.working_set import WorkingSet
@@ -27,6 +27,7 @@ from headrace.storage.log import Log
 from headrace.storage.state import StateStore
 
 RECORDS, CHANGES = "records", "changes"
+GRACE_MS = 50
 _OUTBOX_KEPT = 10_000
 
 
@@ -43,6 +44,8 @@ class Pipeline:
         self._clock = clock
         self._home = home
         self._max_records = max_records
+        # A record is stamped a moment before it can be read; a timer waits for those stamped before it is due.
+        self._grace_ms = 0 if clock.is_manual else GRACE_MS
         self._refusals = Refusals()
         self._revision = -1
         self._rules: dict[int, SandboxRules] = {}
@@ -71,7 +74,10 @@ class Pipeline:
         try:
             is_busy = self._apply(working, entries)
             if not entries:
-                is_busy |= self._fire_timers(working, self._clock.now_ms())
+                now_ms = self._clock.now_ms() - self._grace_ms
+                is_busy |= self._fire_timers(working, now_ms)
+                if self._sweeps.pending:
+                    self._instant_ms = max(self._instant_ms, now_ms)
                 is_busy |= self._sweeps.step(working, self._applier(working), self._rules, self._instant_ms)
             if is_busy:
                 self._commit(working)
@@ -83,7 +89,7 @@ class Pipeline:
         """Return the instant of the earliest timer, None without one."""
         working = WorkingSet(self._state, sequence=self._sequence, instant_ms=self._instant_ms)
         timer = working.next_timer(1 << 61)
-        return timer[0] if timer else None
+        return timer[0] + self._grace_ms if timer else None
 
     def status(self) -> dict[str, Any]:
         """Return the counters of the role."""
@@ -154,12 +160,17 @@ class Pipeline:
         if isinstance(entry, ProfileDelete):
             delete_profile(working, self._state, entry)
             return True
+        if isinstance(entry, BatchReverted):
+            self._sweeps.revert(working, entry.sandbox, [entry.batch_id])
+            return True
         if isinstance(entry, BatchReady):
             claim = RowClaim(self._home, entry)
             rows = list(claim.rows(self._row, self._max_records))
             self._apply_rows(working, applier, rules, offset, rows)
             self._row += len(rows)
             self._applied += len(rows)
+            if len(rows) < self._max_records and entry.predecessors:
+                self._sweeps.revert(working, entry.sandbox, entry.predecessors)
             return len(rows) < self._max_records
         if isinstance(entry, MembershipDiff):
             diff = DiffClaim(self._home, entry)

@@ -28,11 +28,13 @@ class Sweep(msgspec.Struct, array_like=True):
         audiences: Streaming audiences to evaluate.
         flows: Dataflow → audiences whose members it must hear of.
         cursor: Id of the last person done.
+        reverted: Batches whose fragments and events are taken out.
     """
 
     audiences: list[int] = []
     flows: dict[str, list[int]] = {}
     cursor: bytes = b""
+    reverted: list[str] = []
 
 
 class Done(msgspec.Struct, array_like=True):
@@ -87,11 +89,19 @@ class Sweeps:
                 continue
             writes: dict[bytes, bytes | None] = {keys.sweep_key(sandbox, _DONE): _encode(wanted)}
             if audiences or flows:
-                name = f"{self._next_name:08d}"
-                self._next_name += 1
-                sweep = self._sweeps[sandbox, name] = Sweep(audiences, flows)
-                writes[keys.sweep_key(sandbox, name)] = _encode(sweep)
+                key, value = self._added(sandbox, Sweep(audiences, flows))
+                writes[key] = value
             self._state.commit(writes)
+
+    def revert(self, working: WorkingSet, sandbox: int, batch_ids: Iterable[str]) -> None:
+        """Plan to take batches out of all persons, in the micro-batch that reads the request."""
+        working.put(*self._added(sandbox, Sweep(reverted=list(batch_ids))))
+
+    def _added(self, sandbox: int, sweep: Sweep) -> tuple[bytes, bytes]:
+        name = f"{self._next_name:08d}"
+        self._next_name += 1
+        self._sweeps[sandbox, name] = sweep
+        return keys.sweep_key(sandbox, name), _encode(sweep)
 
     def step(self, working: WorkingSet, applier: RecordApplier, rules: dict[int, SandboxRules], now_ms: int) -> bool:
         """Do one page of the oldest sweep; returns whether there was one."""
@@ -122,9 +132,11 @@ class Sweeps:
         now_ms: int,
     ) -> None:
         wanted = [number for number in sweep.audiences if number in rules.program.numbers]
+        if sweep.reverted and self._take_out(working, rules, person, set(sweep.reverted)):
+            wanted = list(rules.program.numbers)
         if wanted:
             working.touch(rules.sandbox.number, person)
-            self._fill_kept(rules, person, wanted, now_ms)
+            self._fill_kept(working, rules, person, wanted, now_ms)
             applier.evaluate_now(rules, person, set(wanted), now_ms)
         for flow, numbers in sweep.flows.items():
             members = tuple(number for number in numbers if number in set(person.members_of()))
@@ -142,12 +154,32 @@ class Sweeps:
                     )
                 )
 
-    def _fill_kept(self, rules: SandboxRules, person: Person, numbers: Iterable[int], now_ms: int) -> None:
+    def _take_out(self, working: WorkingSet, rules: SandboxRules, person: Person, batch_ids: set[str]) -> bool:
+        """Take the fragments and events of some batches out of a person; returns whether there were any."""
+        sandbox = rules.sandbox.number
+        kept = [fragment for fragment in person.fragments if fragment.batch_id not in batch_ids]
+        has_changed = len(kept) < len(person.fragments)
+        person.fragments = kept
+        for key, event in self._reader.event_keys(sandbox, person):
+            if event.batch_id in batch_ids:
+                working.put(key, None)
+                working.put(keys.known_event_key(sandbox, event.dataset, keys.event_hash(event.event_id)), None)
+                person.events -= 1
+                has_changed = True
+        if has_changed:
+            person.kept.clear()
+        return has_changed
+
+    def _fill_kept(self, working: WorkingSet, rules: SandboxRules, person: Person, numbers: Iterable[int], now_ms: int) -> None:
         lookback_ms = rules.program.lookback_ms(numbers)
         if lookback_ms is None or not person.events:
             return
         since = now_ms - lookback_ms
-        events = self._reader.events(rules.sandbox.number, person, since_ms=since)
+        events = [
+            event
+            for key, event in self._reader.event_keys(rules.sandbox.number, person, since_ms=since)
+            if not working.is_deleted(key)
+        ]
         rules.program.refill(
             person.kept, numbers, ((msgspec.json.decode(event.body), event.timestamp_ms) for event in events), now_ms
         )
