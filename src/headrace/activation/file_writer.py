@@ -1,0 +1,246 @@
+"""Writing rows as files: CSV, JSON lines or Parquet, compressed on request, split at a number of rows.
+
+Every part of a run has the same header. A run without rows gives one file with the header alone.
+"""
+
+import gzip
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.activation.filenames import file_name
+from headrace.activation.manifest import ExportedFile
+from headrace.activation.mapping import AttributeMapping
+from headrace.activation.rows import Row
+from headrace.destinations.file_settings import CsvOptions
+
+GZIP_LEVEL = 6
+_BUFFER_BYTES = 1 << 20
+
+_ARROW_TYPES = {
+    "integer": pa.int64(),
+    "int": pa.int64(),
+    "long": pa.int64(),
+    "short": pa.int64(),
+    "byte": pa.int64(),
+    "number": pa.float64(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+}
+
+
+class _Part(Protocol):
+    """One file being written."""
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Add rows."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class CsvFormat:
+    """Turns rows into lines.
+
+    A field is quoted when it holds the delimiter, the quote, a line end or the escape character, or reads like the text that
+    stands for a missing or an empty value; a quote within is preceded by the escape character. Without a quote character
+    nothing is quoted or escaped.
+    """
+
+    def __init__(self, options: CsvOptions) -> None:
+        """Prepare for options of a target connection."""
+        self._delimiter = options.delimiter
+        self._quote = options.quote
+        self._escape = options.escape
+        self._null = options.null_value
+        self._empty = options.empty_value
+        special = re.escape(options.delimiter + options.quote + "\r\n" + options.escape)
+        self._special = re.compile(f"[{special}]")
+        self._reserved = {text for text in (options.null_value, options.empty_value) if text}
+
+    def line(self, row: Row) -> str:
+        """Return a row as a line, with its line end."""
+        return self._delimiter.join([self._field(value) for value in row]) + "\n"
+
+    def header(self, names: Sequence[str]) -> str:
+        """Return the header as a line, with its line end."""
+        return self._delimiter.join([self._quoted(name) for name in names]) + "\n"
+
+    def _field(self, value: Any) -> str:
+        if value is None:
+            return self._null
+        if isinstance(value, str):
+            return self._quoted(value) if value else self._empty
+        if value is True:
+            return "true"
+        if value is False:
+            return "false"
+        if isinstance(value, int | float):
+            return str(value)
+        return self._quoted(msgspec.json.encode(value).decode())
+
+    def _quoted(self, text: str) -> str:
+        if not self._quote or (text not in self._reserved and not self._special.search(text)):
+            return text
+        inner = text.replace(self._escape, self._escape * 2) if self._escape != self._quote else text
+        return f"{self._quote}{inner.replace(self._quote, self._escape + self._quote)}{self._quote}"
+
+
+class _TextPart:
+    """A file of lines."""
+
+    def __init__(self, path: Path, *, compression: str, header: str, line: Callable[[Row], str]) -> None:
+        self._raw: IO[bytes] = path.open("wb", buffering=_BUFFER_BYTES)
+        # No name and no time in the header: the same rows give the same bytes.
+        self._file: Any = self._raw
+        if compression == "GZIP":
+            self._file = gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=self._raw, mtime=0)
+        self._line = line
+        self._file.write(header.encode())
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """See `_Part.write`."""
+        self._file.write("".join(map(self._line, rows)).encode())
+
+    def close(self) -> None:
+        """See `_Part.close`."""
+        if self._file is not self._raw:
+            self._file.close()
+        self._raw.close()
+
+
+class _ParquetPart:
+    """A Parquet file."""
+
+    def __init__(self, path: Path, *, compression: str, columns: Sequence[AttributeMapping]) -> None:
+        self._path = path
+        self._compression = "gzip" if compression == "GZIP" else "none"
+        self._columns = columns
+        self._writer: pq.ParquetWriter | None = None
+        self._schema: pa.Schema | None = None
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """See `_Part.write`."""
+        values = list(zip(*rows, strict=True)) if rows else [()] * len(self._columns)
+        names = [column.target for column in self._columns]
+        arrays = [
+            _array(column, items, self._type_of(index))
+            for index, (column, items) in enumerate(zip(self._columns, values, strict=True))
+        ]
+        table = pa.Table.from_arrays(arrays, names=names)
+        if self._writer is None:
+            self._schema = table.schema
+            self._writer = pq.ParquetWriter(self._path, self._schema, compression=self._compression)
+        self._writer.write_table(table)
+
+    def _type_of(self, index: int) -> pa.DataType | None:
+        return None if self._schema is None else self._schema.field(index).type
+
+    def close(self) -> None:
+        """See `_Part.close`."""
+        if self._writer is None:
+            self.write([])
+        assert self._writer is not None  # noqa: S101 - writing made it
+        self._writer.close()
+
+
+def _array(column: AttributeMapping, values: Sequence[Any], known: pa.DataType | None) -> pa.Array:
+    if column.type in ("array", "map", "object"):
+        # What lies within differs from row to row; JSON text is the one type that all of them fit.
+        encoded = [None if value is None else msgspec.json.encode(value).decode() for value in values]
+        return pa.array(encoded, pa.string())
+    kind = known or _ARROW_TYPES.get(column.type, pa.string())
+    if kind == pa.string():
+        return pa.array([None if value is None else value if isinstance(value, str) else _text(value) for value in values], kind)
+    return pa.array(values, kind)
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class FileWriter:
+    """Writes the files of one run into a folder; used as ``with FileWriter(…) as writer``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        columns: Sequence[AttributeMapping],
+        *,
+        file_type: str,
+        compression: str,
+        csv: CsvOptions,
+        rows_per_file: int,
+    ) -> None:
+        """Prepare the files; the first one is opened at once.
+
+        Args:
+            folder: Existing folder.
+            stem: Name of the files without part number and extension.
+            columns: The columns.
+            file_type: ``CSV``, ``JSON`` or ``PARQUET``.
+            compression: ``NONE`` or ``GZIP``.
+            csv: How CSV is written.
+            rows_per_file: Most rows in one file.
+        """
+        self._folder = folder
+        self._stem = stem
+        self._columns = columns
+        self._file_type = file_type
+        self._compression = compression
+        self._csv = CsvFormat(csv)
+        self._rows_per_file = rows_per_file
+        self._names = [column.target for column in columns]
+        self._counts: list[int] = []
+        self._part: _Part = self._next_part()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Add rows, beginning new files as needed."""
+        while rows:
+            room = self._rows_per_file - self._counts[-1]
+            if room == 0:
+                self._part.close()
+                self._part = self._next_part()
+                continue
+            taken, rows = rows[:room], rows[room:]
+            self._part.write(taken)
+            self._counts[-1] += len(taken)
+
+    def finish(self) -> list[ExportedFile]:
+        """Close the last file and return all of them, in order."""
+        self._part.close()
+        files = []
+        for number, count in enumerate(self._counts, start=1):
+            name = self._name(number)
+            files.append(ExportedFile(name, (self._folder / name).stat().st_size, count))
+        return files
+
+    def _name(self, number: int) -> str:
+        return file_name(self._stem, number, file_type=self._file_type, compression=self._compression)
+
+    def _next_part(self) -> _Part:
+        self._counts.append(0)
+        path = self._folder / self._name(len(self._counts))
+        if self._file_type == "PARQUET":
+            return _ParquetPart(path, compression=self._compression, columns=self._columns)
+        if self._file_type == "JSON":
+            return _TextPart(path, compression=self._compression, header="", line=self._json_line)
+        header = self._csv.header(self._names)
+        return _TextPart(path, compression=self._compression, header=header, line=self._csv.line)
+
+    def _json_line(self, row: Row) -> str:
+        return msgspec.json.encode(dict(zip(self._names, row, strict=True))).decode() + "\n"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self._part.close()
