@@ -665,14 +665,20 @@ def _holds_no_child(name: str) -> bool:
     return name in ("span", "type", "step_types") or name.endswith("variable")
 
 
-def children(node: Bound) -> Iterator[Bound]:
-    """Yield the direct sub-expressions of a node, in the order of its fields; declarations of variables are not among them."""
+def named_children(node: Bound) -> Iterator[tuple[str, Bound]]:
+    """Yield the direct sub-expressions of a node with the names of the fields that hold them, in the order of the fields."""
     for name in _child_fields(type(node)):
         part = getattr(node, name)
         if isinstance(part, Bound):
-            yield part
+            yield name, part
         elif isinstance(part, tuple):
-            yield from (item for item in part if isinstance(item, Bound))
+            yield from ((name, item) for item in part if isinstance(item, Bound))
+
+
+def children(node: Bound) -> Iterator[Bound]:
+    """Yield the direct sub-expressions of a node, in the order of its fields; declarations of variables are not among them."""
+    for _, child in named_children(node):
+        yield child
 
 
 def walk(node: Bound) -> Iterator[Bound]:
