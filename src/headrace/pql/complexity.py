@@ -11,10 +11,13 @@ from headrace.pql.tree import (
     ForAll,
     Function,
     GroupBy,
+    Let,
     Not,
     Or,
     TopN,
-    children,
+    is_outside,
+    named_children,
+    variables_of,
     walk,
 )
 
@@ -67,5 +70,7 @@ def _is_aggregation(node: Bound) -> bool:
 
 
 def _nested_arrays(node: Bound) -> int:
-    below = max((_nested_arrays(child) for child in children(node)), default=0)
-    return below + isinstance(node, Exists | ForAll | Filter | Aggregate | GroupBy | TopN)
+    """Return how deeply the walks over arrays are nested; a filter of a filter is beside it, not in it."""
+    declares = bool(variables_of(node)) and not isinstance(node, Let)
+    levels = (_nested_arrays(child) + (declares and not is_outside(node, name)) for name, child in named_children(node))
+    return max(levels, default=int(declares))

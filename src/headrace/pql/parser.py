@@ -230,7 +230,7 @@ class Parser(TimeParser):
     def _member(self, receiver: Syntax, start: int) -> Syntax:
         name = self.cursor.expect_name("a field or function after the dot")
         if name.kind is TokenKind.QUOTED_NAME or not self.cursor.token.is_symbol("("):
-            return syntax.Member(receiver, name.text, span=self.cursor.span_from(start))
+            return syntax.Member(receiver, name.text, name.span, span=self.cursor.span_from(start))
         arguments = (receiver, *self._arguments())
         span = self.cursor.span_from(start)
         if name.text == "filter" and len(arguments) == 2:

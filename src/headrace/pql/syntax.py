@@ -60,10 +60,11 @@ class Up(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class Member(Syntax):
-    """``object.name``."""
+    """``object.name``. ``name_span`` is where the name stands."""
 
     object: Syntax
     name: str
+    name_span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

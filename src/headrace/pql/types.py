@@ -141,6 +141,11 @@ def is_time(of: PqlType) -> bool:
     return isinstance(of, DateType | DateTimeType | AnyType)
 
 
+def is_ordered(of: PqlType) -> bool:
+    """Whether values of this type have an order."""
+    return is_number(of) or is_time(of) or isinstance(of, StringType)
+
+
 def object_type_from_schema(full_form: Mapping[str, Any], *, is_event: bool = False) -> ObjectType:
     """Return the type of a record of a schema.
 
