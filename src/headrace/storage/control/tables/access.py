@@ -1,6 +1,6 @@
 """Who may call."""
 
-from sqlalchemy import Column, String, Table
+from sqlalchemy import Column, String, Table, Text
 
 from headrace.storage.control.tables.base import metadata, stamps
 
@@ -20,5 +20,6 @@ clients = Table(
     Column("organization_id", String, nullable=False),
     Column("technical_account_id", String, nullable=False),
     Column("secret_hash", String, nullable=False),
+    Column("certificate", Text, nullable=False),  # PEM; empty for clients that sign no assertions
     *stamps(),
 )

@@ -9,14 +9,26 @@ sandboxes = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("id", String, nullable=False, unique=True),
-    Column("name", String, nullable=False, unique=True),
+    Column("name", String, nullable=False),  # unique among those that are not deleted
     Column("title", String, nullable=False),
     Column("type", String, nullable=False),
     Column("state", String, nullable=False),
     Column("is_default", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("updated_by", String, nullable=False),
     *stamps(),
+    Index(None, "name"),
     sqlite_autoincrement=True,  # a number is the prefix of hot state and is never given twice
+)
+
+# Numbers of deleted and reset sandboxes: nobody reads what log, hot state and lake still hold under them.
+retired_sandboxes = Table(
+    "retired_sandboxes",
+    metadata,
+    Column("sandbox", Integer, primary_key=True, autoincrement=False),
+    Column("sandbox_id", String, nullable=False),
+    *stamps(),
 )
 
 datasets = Table(

@@ -1,0 +1,1 @@
+"""The wire API: one module per service, and what all of them share."""

@@ -1,0 +1,1 @@
+"""The wire's spelling: bodies of answers and errors."""

@@ -1,0 +1,1 @@
+"""Who may do what with which data: accounts, secrets, labels, policies, consent."""
