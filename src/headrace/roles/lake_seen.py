@@ -1,0 +1,65 @@
+"""Which events a table has: the first one with an id stays, a later one with the same id is left out.
+
+Key = number of the dataset (4 bytes) + hash of the event's id (16 bytes); value = offset (8) and row number (4) of the event that
+came first. The value makes a replay harmless: an event is no duplicate of itself. Keys are committed before the rows are; one
+whose rows then fail to be committed still belongs to the same offset when they are tried again.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterable, Sequence
+
+from headrace.storage.lake import LakeRow
+from headrace.storage.state import StateStore
+
+_DATASET = struct.Struct(">I")
+_PLACE = struct.Struct(">QI")
+
+
+class SeenEvents:
+    """Finds duplicates of events."""
+
+    def __init__(self, state: StateStore) -> None:
+        self._state = state
+
+    def new_ones(self, dataset: int, rows: Sequence[LakeRow]) -> list[LakeRow]:
+        """Return the rows whose event is new, and remember them; rows without an id are always new."""
+        keys = [_key(dataset, row) for row in rows]
+        known = self._known([key for key in keys if key is not None])
+        added: dict[bytes, bytes | None] = {}
+        fresh = []
+        for key, row in zip(keys, rows, strict=True):
+            place = _PLACE.pack(row.offset, row.number)
+            if key is not None:
+                first = added.get(key) or known.get(key)
+                if first is not None and first != place:
+                    continue
+                if first is None:
+                    added[key] = place
+            fresh.append(row)
+        if added:
+            self._state.commit(added)
+        return fresh
+
+    def forget(self, dataset: int, rows: Iterable[LakeRow]) -> None:
+        """Forget events whose rows leave the table; an id that another row came first with stays."""
+        places = {key: _PLACE.pack(row.offset, row.number) for row in rows if (key := _key(dataset, row)) is not None}
+        known = self._known(list(places))
+        gone: dict[bytes, bytes | None] = {key: None for key, place in known.items() if place == places[key]}
+        if gone:
+            self._state.commit(gone)
+
+    def close(self) -> None:
+        """Release the store."""
+        self._state.close()
+
+    def _known(self, keys: list[bytes]) -> dict[bytes, bytes]:
+        values = self._state.get_many(keys)
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+
+
+def _key(dataset: int, row: LakeRow) -> bytes | None:
+    event_id = row.entity.get("_id")
+    if not isinstance(event_id, str):
+        return None
+    return _DATASET.pack(dataset) + hashlib.blake2b(event_id.encode(), digest_size=16).digest()
