@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from headrace.clock import Clock, ManualClock
 from headrace.model import BatchReady, LogEntry, Record, encode_entry
@@ -81,7 +81,9 @@ class World:
     def role(self) -> LakeWriter:
         position = PositionFile(self.home / "position.json", self.write)
         lake = WatchedLake(self.lake, lambda name: self.on_step_of_commit(name))
-        return LakeWriter(lake, self.log, self.catalog, SeenEvents(self.seen), position, self.clock, self.home, **self.options)
+        return LakeWriter(
+            cast(Lake, lake), self.log, self.catalog, SeenEvents(self.seen), position, self.clock, self.home, **self.options
+        )
 
     def send(self, *entries: LogEntry) -> None:
         self.log.topic("records").append([encode_entry(entry) for entry in entries])
@@ -106,6 +108,8 @@ class World:
 
 class WatchedLake:
     """Calls before and after each commit."""
+
+    has_files: ClassVar[bool] = False
 
     def __init__(self, lake: Lake, on_step: Callable[[str], None]) -> None:
         self._lake = lake

@@ -244,7 +244,7 @@ def fill(world: World) -> None:
     world.send(record(VISITS, "e2"))
 
 
-def outcome(world: World) -> object:
+def outcome(world: World) -> tuple[list[list[str]], list[tuple[str, str, int]], int, int]:
     role = world.role()
     settle(role)
     status = role.status()
@@ -280,8 +280,8 @@ def test_nothing_is_written_twice_when_all_memory_of_the_role_is_lost(world: Wor
     fill(world)
     first = outcome(world)
     (world.home / "position.json").unlink()
-    rows, _, offset, _ = outcome(world)  # type: ignore[misc]
-    assert (rows, offset) == (first[0], first[2])  # type: ignore[index]
+    rows, _, offset, _ = outcome(world)
+    assert (rows, offset) == (first[0], first[2])
 
 
 def test_it_works_with_real_tables(tmp_path: Path) -> None:
@@ -307,4 +307,4 @@ def test_closing_forgets_a_batch_that_is_half_loaded(tmp_path: Path, monkeypatch
     role.step()
     role.close()
     assert isinstance(world.log, MemoryLog)
-    assert outcome(world)[0] == [["a", "b", "c"], []]  # type: ignore[index]
+    assert outcome(world)[0] == [["a", "b", "c"], []]
