@@ -14,6 +14,7 @@ from headrace.pql.tree import (
     ArrayLiteral,
     Bound,
     Compare,
+    Constant,
     In,
     IsNull,
     Like,
@@ -88,7 +89,10 @@ class OperatorRules(NameRules):
             if left_is_array:
                 return self.any_element(left, lambda one: self.compare(operator, one, right, span))
             return self.any_element(right, lambda one: self.compare(operator, left, one, span))
+        known = len(self.problems)
         left, right = self.matched(left, right)
+        if len(self.problems) > known:
+            return Constant(False, span=span)
         return self._comparison(operator, left, right, span)
 
     def _null_test(self, operator: str, left: Bound, right: Bound, span: Span) -> Bound:
