@@ -54,6 +54,8 @@ SERVICES = (
 
 # Modules of `headrace.api` that have a `router`; a new service adds its name here.
 ROUTER_MODULES = (
+    "activation",
+    "flow_service",
     "headrace",
     "ims",
     "sandboxes",

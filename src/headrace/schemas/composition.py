@@ -7,7 +7,7 @@ shared between full forms and must never be changed.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from headrace.schemas.errors import DefinitionInvalid, MergeConflict, ResourceUnknown
+from headrace.schemas.errors import DefinitionInvalid, MergeConflict
 from headrace.schemas.merging import Node, PathConflict, Strictness, merged
 from headrace.schemas.paths import selected
 from headrace.schemas.resource import Resource
@@ -141,9 +141,9 @@ class Composer:
     def _resource(self, identifier: str, base: Resource) -> Resource:
         resource = self._find(identifier)
         if resource is None:
-            unknown = ResourceUnknown("resource", identifier)
-            unknown.hint = f"'{base.id}' refers to it."
-            raise unknown
+            raise DefinitionInvalid(
+                f"There is no resource '{identifier}'; '{base.title or base.id}' refers to it.", path=identifier
+            )
         return resource
 
     def _target(self, resource: Resource, fragment: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class PatchTestFailed(Conflict):
     """A ``test`` operation of a patch found another value."""
 
     code = "schema_patch_test_failed"
-    wire_code = "patch-test-failed"
+    wire_code = "urn:headrace:schema:patch-test-failed"
     wire_title = "Patch test failed"
 
 
@@ -129,7 +129,7 @@ def class_of(library: Library, kind: Kind, body: Mapping[str, Any]) -> str:
 
     Raises:
         ClassMissing: A schema has not exactly one class, or a class not exactly one behavior.
-        DefinitionInvalid: A schema refers to something that is neither class nor field group.
+        DefinitionInvalid: A schema refers to nothing, or to something that is neither class nor field group.
     """
     if kind not in ("schemas", "classes"):
         return ""
@@ -139,7 +139,9 @@ def class_of(library: Library, kind: Kind, body: Mapping[str, Any]) -> str:
         reference = member.get("$ref")
         if not isinstance(reference, str) or reference.startswith("#"):
             continue
-        target = library.resource(reference.partition("#")[0])
+        target = library.by_id(reference.partition("#")[0])
+        if target is None:
+            raise DefinitionInvalid(f"There is no resource '{reference}' in this sandbox.", path=f"/allOf/{index}/$ref")
         if target.kind == wanted:
             bases.append(target.id)
         elif kind == "schemas" and target.kind != "mixins":

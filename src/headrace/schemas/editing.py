@@ -56,7 +56,6 @@ class ResourceEditor:
 
         Raises:
             RegistryInvalidInput: The definition is refused; the subclass says why.
-            ResourceUnknown: It refers to something that does not exist.
         """
 
         def edit(library: Library) -> Edit:

@@ -68,6 +68,15 @@ class AcceptInvalid(RegistryInvalidInput):
         self.wire_code = wire_code
 
 
+class NotAcceptable(RegistryInvalidInput):
+    """The Accept header is missing or names no media type of the registry, and the server is strict about it."""
+
+    code = "schema_not_acceptable"
+    wire_code = "/placeholder/type/uri"
+    wire_title = "NotAcceptableError"
+    wire_status = 406
+
+
 class NamespaceViolated(RegistryInvalidInput):
     """A custom field lies outside the tenant's namespace."""
 
@@ -120,7 +129,7 @@ class UnionImpossible(RegistryInvalidInput):
     """Schemas of this kind cannot be enabled for Profile."""
 
     code = "schema_union_impossible"
-    wire_code = "union-impossible"
+    wire_code = "urn:headrace:schema:union-impossible"
     wire_title = "Union not possible"
 
 
@@ -128,7 +137,7 @@ class DefinitionInvalid(RegistryInvalidInput):
     """The definition of a resource is malformed."""
 
     code = "schema_definition_invalid"
-    wire_code = "definition-invalid"
+    wire_code = "urn:headrace:schema:definition-invalid"
     wire_title = "Invalid definition"
 
 
@@ -136,7 +145,7 @@ class FieldNameInvalid(RegistryInvalidInput):
     """The name of a custom field is not allowed."""
 
     code = "schema_field_name_invalid"
-    wire_code = "invalid-field-name"
+    wire_code = "urn:headrace:schema:invalid-field-name"
     wire_title = "Invalid field name"
 
 
@@ -144,7 +153,7 @@ class ClassMissing(RegistryInvalidInput):
     """A schema is not built on exactly one class, or a class not on exactly one behavior."""
 
     code = "schema_class_missing"
-    wire_code = "class-missing"
+    wire_code = "urn:headrace:schema:class-missing"
     wire_title = "Class missing"
 
 
@@ -152,7 +161,7 @@ class FieldGroupIncompatible(RegistryInvalidInput):
     """A field group does not fit the class of the schema."""
 
     code = "schema_field_group_incompatible"
-    wire_code = "incompatible-field-group"
+    wire_code = "urn:headrace:schema:incompatible-field-group"
     wire_title = "Incompatible field group"
 
 
@@ -160,7 +169,7 @@ class BreakingChange(RegistryInvalidInput):
     """The change would break data that exists, or could exist, in the shape of the present version."""
 
     code = "schema_breaking_change"
-    wire_code = "breaking-change"
+    wire_code = "urn:headrace:schema:breaking-change"
     wire_title = "Breaking change"
 
 
@@ -168,7 +177,7 @@ class ResourceInUse(RegistryInvalidInput):
     """Something else is built on the resource."""
 
     code = "schema_resource_in_use"
-    wire_code = "resource-in-use"
+    wire_code = "urn:headrace:schema:resource-in-use"
     wire_title = "Resource in use"
 
 
@@ -176,7 +185,7 @@ class DescriptorInvalid(RegistryInvalidInput):
     """A descriptor does not fit its schema."""
 
     code = "schema_descriptor_invalid"
-    wire_code = "descriptor-invalid"
+    wire_code = "urn:headrace:schema:descriptor-invalid"
     wire_title = "Invalid descriptor"
 
 
@@ -184,7 +193,7 @@ class QueryInvalid(RegistryInvalidInput):
     """A parameter of a list is malformed."""
 
     code = "schema_query_invalid"
-    wire_code = "query-invalid"
+    wire_code = "urn:headrace:schema:query-invalid"
     wire_title = "Invalid query"
 
 
@@ -200,7 +209,7 @@ class DeletionRefused(Denied):
     """The thing may not be deleted as long as others depend on it."""
 
     code = "schema_deletion_refused"
-    wire_code = "deletion-refused"
+    wire_code = "urn:headrace:schema:deletion-refused"
     wire_title = "Deletion refused"
 
 
@@ -208,7 +217,7 @@ class GlobalReadOnly(Denied):
     """Standard resources cannot be changed."""
 
     code = "schema_global_read_only"
-    wire_code = "global-read-only"
+    wire_code = "urn:headrace:schema:global-read-only"
     wire_title = "Read-only container"
 
 
@@ -216,6 +225,6 @@ class VersionChanged(Conflict):
     """The resource changed since the caller read it (`If-Match`)."""
 
     code = "schema_version_changed"
-    wire_code = "version-changed"
+    wire_code = "urn:headrace:schema:version-changed"
     wire_title = "Precondition failed"
     wire_status = 412

@@ -48,6 +48,7 @@ class Library:
             self._descriptors_of[descriptor.schema_id].append(descriptor)
         self.composer = Composer(self.by_id, layer.composer)
         self._forms: dict[str, Mapping[str, Any]] = {}
+        self._extends: dict[Resource, tuple[str, ...]] = {}
 
     def with_resources(self, changed: Iterable[Resource]) -> "Library":
         """Return the state in which resources of the tenant are added or replaced."""
@@ -98,7 +99,10 @@ class Library:
 
     def extends(self, resource: Resource) -> tuple[str, ...]:
         """Return the ids of everything a resource is built on, transitively."""
-        return extends_of(resource, self.by_id)
+        known = self._extends.get(resource)
+        if known is None:
+            known = self._extends[resource] = extends_of(resource, self.by_id)
+        return known
 
     def full_form(self, resource: Resource) -> Mapping[str, Any]:
         """Return the composed form of a resource, with the display texts that descriptors give its fields."""

@@ -105,6 +105,21 @@ class Resource:
             origin={**self.origin, **actor.modified()},
         )
 
+    def at(self, body: dict[str, Any], minor_version: int, class_id: str) -> "Resource":
+        """Return the resource as it was in an earlier version."""
+        return Resource(
+            self.kind,
+            self.id,
+            body,
+            container=self.container,
+            alt_id=self.alt_id,
+            minor_version=minor_version,
+            class_id=class_id,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            origin=self.origin,
+        )
+
     @cached_property
     def compatible(self) -> dict[str, Any]:
         """The definition with field names in compatibility spelling."""

@@ -116,6 +116,46 @@ class SchemaRegistry:
         self._libraries[number] = (own, shared, library)
         return library
 
+    def at_version(self, sandbox: Sandbox, resource: Resource, minor_version: int) -> tuple[Library, Resource]:
+        """Return a resource in an exact version, and the state it was built on then; descriptors are today's.
+
+        Raises:
+            ResourceUnknown: The resource never had this version.
+        """
+        library = self.library(sandbox)
+        if resource.minor_version == minor_version:
+            return library, resource
+        unknown = ResourceUnknown(resource.kind, resource.id, f"1.{minor_version}")
+        if resource.container == "global":
+            raise unknown
+        with self.control.read() as connection:
+            stored = store.version_of(connection, sandbox.number, resource.id, minor_version)
+            if stored is None:
+                raise unknown
+            body, uses = stored
+            parts = [self._part_at(connection, sandbox.number, library, name, minor) for name, minor in uses.items()]
+        old = resource.at(body, minor_version, library.class_id(resource))
+        return library.with_resources([*(part for part in parts if part is not None), old]), old
+
+    @staticmethod
+    def _part_at(connection: Connection, number: int, library: Library, identifier: str, minor: int) -> Resource | None:
+        stored = store.version_of(connection, number, identifier, minor)
+        part = library.tenant.get(identifier)
+        return part.at(stored[0], minor, part.class_id) if stored is not None and part is not None else None
+
+    def changes(self, sandbox: Sandbox, identifier: str) -> list[dict[str, Any]]:
+        """Return the audit trail of a resource, newest first.
+
+        Raises:
+            ResourceUnknown: There is no such resource, and never was.
+        """
+        found = self.library(sandbox).find(identifier)
+        with self.control.read() as connection:
+            entries = store.changes_of(connection, sandbox.number, found.id if found is not None else identifier)
+        if found is None and not entries:
+            raise ResourceUnknown("resource", identifier)
+        return entries
+
     # What other stages ask
 
     def exists(self, sandbox: Sandbox, schema_id: str) -> bool:

@@ -1,23 +1,9 @@
-from pathlib import Path
-
 import pytest
 
 from headrace.clock import ManualClock
 from headrace.model import Sandbox
 from headrace.schemas import SchemaRegistry
-from headrace.storage.control.base import ControlStore, RevisionPage
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1_770_000_000_000)
-
-
-@pytest.fixture
-def control(tmp_path: Path) -> ControlStore:
-    store = ControlStore(f"sqlite:///{tmp_path}/control.sqlite", RevisionPage(tmp_path / "revision"))
-    store.create_tables()
-    return store
+from headrace.storage.control import ControlStore
 
 
 @pytest.fixture

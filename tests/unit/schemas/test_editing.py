@@ -15,7 +15,6 @@ from headrace.schemas.errors import (
     MergeConflict,
     NamespaceViolated,
     ResourceInUse,
-    ResourceUnknown,
     TitleTaken,
     VersionChanged,
 )
@@ -134,7 +133,7 @@ def test_field_group_must_fit_the_class(create: Create) -> None:
 
 
 def test_reference_to_nothing_is_refused(create: Create) -> None:
-    with pytest.raises(ResourceUnknown):
+    with pytest.raises(DefinitionInvalid, match="no resource"):
         create("schemas", schema("S", "https://ns.adobe.com/acme/mixins/none"))
 
 

@@ -8,6 +8,8 @@ import msgspec
 
 from headrace.schemas.resource import Kind, Resource
 
+_SHIPPED_AT_MS = 1_767_225_600_000
+
 
 @cache
 def shipped_components() -> dict[str, Resource]:
@@ -21,5 +23,6 @@ def shipped_components() -> dict[str, Resource]:
         for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
             document: dict[str, Any] = msgspec.json.decode(file.read_bytes())
             identifier = document.pop("$id")
-            components[identifier] = Resource(kind, identifier, document, container="global")
+            stamp = _SHIPPED_AT_MS + len(components)  # all differ, so that lists can be paged by time
+            components[identifier] = Resource(kind, identifier, document, container="global", created_at=stamp, updated_at=stamp)
     return components
