@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from headrace.errors import Conflict, InvalidInput, NotFound
+from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound
 
 KIND_NAMES = {
     "base": "connections",
@@ -33,7 +33,6 @@ class SpecInvalid(InvalidInput):
     """A connection or a flow names no specification, or one that does not exist."""
 
     code = "flow_spec_invalid"
-    is_plain_message: ClassVar[bool] = True  # the wire body is {"message": …}
 
 
 class SpecVersionMissing(InvalidInput):
@@ -123,3 +122,14 @@ class MappingSetInUse(Conflict):
     """A dataflow uses the mapping set."""
 
     code = "flow_mapping_set_in_use"
+
+
+class ConnectionTestFailed(InvalidInput):
+    """A destination cannot be reached with the account of a connection."""
+
+    code = "flow_connection_test_failed"
+
+    def __init__(self, connection_id: str, cause: HeadraceError) -> None:
+        self.connection_id = connection_id
+        self.cause = cause
+        super().__init__(f"The test of connection {connection_id} failed: {cause.message}", path=cause.path, hint=cause.hint)

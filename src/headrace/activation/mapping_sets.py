@@ -12,8 +12,9 @@ from headrace.activation.mapping import AttributeMapping, MappingReader, normali
 from headrace.clock import Clock
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
-from headrace.storage.control.tables import flows, mapping_set_versions, mapping_sets
+from headrace.storage.control.tables import flows, mapping_sets
 
+_VERSIONS = "versions"  # within the stored body: bodies of earlier versions by number
 _KEPT = ("name", "inputSchema", "outputSchema", "allowNullValues", "strictMapping", "supportVersion", "status", "tags")
 
 
@@ -24,6 +25,7 @@ class MappingSet(msgspec.Struct, frozen=True):
         id: 32 hexadecimal digits.
         version: Rises with each change; a dataflow keeps the version it names.
         body: The set without ids and dates; ``mappings`` in the new dialect, each with an ``id``.
+        versions: Bodies of earlier versions by number.
         created_at: Epoch ms.
         updated_at: Epoch ms.
     """
@@ -31,6 +33,7 @@ class MappingSet(msgspec.Struct, frozen=True):
     id: str
     version: int
     body: dict[str, Any]
+    versions: dict[str, dict[str, Any]]
     created_at: int
     updated_at: int
 
@@ -76,15 +79,14 @@ class MappingSets:
         present = self.get(sandbox, set_id)
         merged = _normalised({**present.body, **body})
         merged |= {"createdBy": present.body.get("createdBy", user_id), "modifiedBy": user_id}
-        changed = msgspec.structs.replace(present, version=present.version + 1, body=merged, updated_at=self._clock.now_ms())
+        versions = {**present.versions, str(present.version): present.body}
+        now = self._clock.now_ms()
+        changed = msgspec.structs.replace(present, version=present.version + 1, body=merged, versions=versions, updated_at=now)
+        statement = update(mapping_sets).where(mapping_sets.c.id == set_id, mapping_sets.c.version == present.version)
+        values = {"version": changed.version, "body": {**merged, _VERSIONS: versions}, "updated_at": now}
         with self._control.write() as connection:
-            statement = update(mapping_sets).where(mapping_sets.c.id == set_id, mapping_sets.c.version == present.version)
-            values = {"version": changed.version, "body": merged, "updated_at": changed.updated_at}
-            if connection.execute(statement.values(**values)).rowcount:
-                version = {"id": set_id, "version": changed.version, "body": merged, "updated_at": changed.updated_at}
-                connection.execute(insert(mapping_set_versions).values(**version))
-                return changed
-        return self.replace(sandbox, set_id, body, user_id)
+            is_first = connection.execute(statement.values(**values)).rowcount == 1
+        return changed if is_first else self.replace(sandbox, set_id, body, user_id)
 
     def get(self, sandbox: Sandbox, set_id: str, version: int | None = None) -> MappingSet:
         """Return a version of a mapping set, the newest by default.
@@ -126,7 +128,6 @@ class MappingSets:
             if users:
                 raise MappingSetInUse(f"Mapping set {set_id} is in use by flow {', '.join(users)}.")
             connection.execute(delete(mapping_sets).where(mapping_sets.c.id == set_id))
-            connection.execute(delete(mapping_set_versions).where(mapping_set_versions.c.id == set_id))
 
     def columns(self, sandbox: Sandbox, mapping_id: str, version: int, reader: MappingReader) -> list[AttributeMapping]:
         """Return the columns of a file export that a version of a mapping set describes, in order.
@@ -146,11 +147,10 @@ class MappingSets:
 
     def _add(self, sandbox: Sandbox, kind: str, body: dict[str, Any]) -> MappingSet:
         now = self._clock.now_ms()
-        made = MappingSet(uuid.uuid4().hex, 0, body, now, now)
+        made = MappingSet(uuid.uuid4().hex, 0, body, {}, now, now)
         with self._control.write() as connection:
             row = {"id": made.id, "sandbox": sandbox.number, "kind": kind, "version": 0, "body": body}
             connection.execute(insert(mapping_sets).values(**row, created_at=now, updated_at=now))
-            connection.execute(insert(mapping_set_versions).values(id=made.id, version=0, body=body, updated_at=now))
         return made
 
     def _get(self, sandbox: Sandbox, kind: str, set_id: str, version: int | None) -> MappingSet:
@@ -159,17 +159,14 @@ class MappingSets:
         )
         with self._control.read() as connection:
             row = connection.execute(statement).first()
-            if row is None:
-                raise EntityUnknown("schema" if kind == "schema" else "mapping_set", set_id)
-            newest = _mapping_set(row)
-            if version is None or version == newest.version:
-                return newest
-            older = connection.execute(
-                select(mapping_set_versions).where(mapping_set_versions.c.id == set_id, mapping_set_versions.c.version == version)
-            ).first()
-        if older is None:
+        if row is None:
+            raise EntityUnknown("schema" if kind == "schema" else "mapping_set", set_id)
+        newest = _mapping_set(row)
+        if version is None or version == newest.version:
+            return newest
+        if str(version) not in newest.versions:
             raise EntityUnknown("mapping_set", f"{set_id}/{version}")
-        return msgspec.structs.replace(newest, version=version, body=older.body, updated_at=older.updated_at)
+        return msgspec.structs.replace(newest, version=version, body=newest.versions[str(version)])
 
 
 def mapping_ids(flow_body: Mapping[str, Any]) -> set[str]:
@@ -194,4 +191,6 @@ def _normalised(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mapping_set(row: Row[Any]) -> MappingSet:
-    return MappingSet(row.id, row.version, row.body, row.created_at, row.updated_at)
+    body = dict(row.body)
+    versions = body.pop(_VERSIONS, {})
+    return MappingSet(row.id, row.version, body, versions, row.created_at, row.updated_at)

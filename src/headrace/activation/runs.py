@@ -26,6 +26,7 @@ SKIPPED = "ACTIVATION_BATCH-0000-SKIP"
 FAILED = "ACTIVATION_BATCH-0000-FAILED"
 _ACTIVITIES = ("Activation Batch XdmProcessor Activity", "Activation Batch Publisher Activity")
 _LISTED = 10_000
+_IS_ACTIVE = flow_runs.c.status.in_(("waiting", "processing"))
 
 
 class RunSubject(Protocol):
@@ -202,27 +203,26 @@ class Runs:
             scheduled_at_ms: When it was due; now by default.
             user_id: Who asked for it; empty for the server itself.
         """
-        now = self._clock.now_ms()
-        state = RunState(
-            trigger=trigger,
-            flow_spec_id=flow.flow_spec_id,
-            source_connection_id=flow.source_connection_id,
-            target_connection_id=flow.target_connection_id,
-            scheduled_at_ms=now if scheduled_at_ms is None else scheduled_at_ms,
-            started_at_ms=now if status == "processing" else 0,
-            user_id=user_id,
-            etag=new_etag(),
-        )
-        run_id = str(uuid.uuid4())
-        self._insert(Run(run_id, flow.sandbox.number, flow.id, audience_id, status, 0, state, now, now))
-        return run_id
+        run = self._made(flow, audience_id, status, trigger, scheduled_at_ms, user_id)
+        with self._control.write(is_configuration=False) as connection:
+            connection.execute(insert(flow_runs).values(**_columns(run)))
+        return run.id
 
-    def start_unless_active(self, flow: RunSubject, audience_id: str, *, trigger: Trigger, user_id: str = "") -> Run | str:
-        """Make a waiting run and return its id; when the audience has an active run already, return that one instead."""
-        active = self.active_run(flow.id, audience_id)
-        if active is not None:
-            return active
-        return self.start(flow, audience_id, status="waiting", trigger=trigger, user_id=user_id)
+    def request(
+        self, flow: RunSubject, audience_id: str, *, trigger: Trigger = "on_demand", user_id: str = ""
+    ) -> tuple[Run, bool]:
+        """Make a waiting run, unless the audience has a run that waits or works already.
+
+        Returns:
+            The run that was made and True, or the one that is there and False.
+        """
+        run = self._made(flow, audience_id, "waiting", trigger, None, user_id)
+        with self._control.write(is_configuration=False) as connection:
+            active = connection.execute(select(flow_runs).where(*_of(flow.id, audience_id), _IS_ACTIVE)).first()
+            if active is not None:
+                return _run(active), False
+            connection.execute(insert(flow_runs).values(**_columns(run)))
+        return run, True
 
     def begin(self, run_id: str) -> bool:
         """Take a waiting run up; False when it no longer waits."""
@@ -317,7 +317,7 @@ class Runs:
 
     def active_run(self, flow_id: str, audience_id: str = "") -> Run | None:
         """Return the run of an audience that waits or works, None when there is none."""
-        found = self._select(*_of(flow_id, audience_id), flow_runs.c.status.in_(("waiting", "processing")), limit=1)
+        found = self._select(*_of(flow_id, audience_id), _IS_ACTIVE, limit=1)
         return found[0] if found else None
 
     def run(self, sandbox: Sandbox, run_id: str) -> Run:
@@ -411,9 +411,21 @@ class Runs:
             for activity_id, name in zip(_activity_ids(run), _activity_names(run), strict=True)
         ]
 
-    def _insert(self, run: Run) -> None:
-        with self._control.write(is_configuration=False) as connection:
-            connection.execute(insert(flow_runs).values(**_columns(run)))
+    def _made(
+        self, flow: RunSubject, audience_id: str, status: Status, trigger: Trigger, scheduled_at_ms: int | None, user_id: str
+    ) -> Run:
+        now = self._clock.now_ms()
+        state = RunState(
+            trigger=trigger,
+            flow_spec_id=flow.flow_spec_id,
+            source_connection_id=flow.source_connection_id,
+            target_connection_id=flow.target_connection_id,
+            scheduled_at_ms=now if scheduled_at_ms is None else scheduled_at_ms,
+            started_at_ms=now if status == "processing" else 0,
+            user_id=user_id,
+            etag=new_etag(),
+        )
+        return Run(str(uuid.uuid4()), flow.sandbox.number, flow.id, audience_id, status, 0, state, now, now)
 
     def _select(self, *conditions: ColumnElement[bool], newest_first: bool = True, limit: int = _LISTED) -> list[Run]:
         order = flow_runs.c.created_at.desc() if newest_first else flow_runs.c.created_at

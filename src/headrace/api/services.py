@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from headrace.activation.service import FlowService
     from headrace.catalog.batches import Batches
     from headrace.catalog.datasets import Catalog
     from headrace.catalog.sandboxes import Sandboxes
@@ -64,3 +65,4 @@ class Services:
     # A stage that is written adds its services below, typed under TYPE_CHECKING above.
     audiences: Any  # audience.Audiences
     dataflows: Any  # activation.Dataflows
+    flow_service: "FlowService"

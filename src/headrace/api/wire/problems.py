@@ -238,7 +238,9 @@ def ups(fault: Fault) -> Any:
 
 
 def flow(fault: Fault) -> dict[str, Any]:
-    """Flow Service."""
+    """Flow Service; a wrong spec id has the message alone."""
+    if fault.code == "flow_spec_invalid":
+        return message(fault)
     return {"errorMessage": fault.message, "errorDetails": fault.message, **fault.details}
 
 

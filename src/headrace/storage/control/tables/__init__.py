@@ -5,7 +5,7 @@ joined has a column of its own. `sandbox` is the sandbox's number.
 """
 
 from headrace.storage.control.tables.access import clients, organizations
-from headrace.storage.control.tables.activation import connections, flow_runs, flows, inlets, mapping_set_versions, mapping_sets
+from headrace.storage.control.tables.activation import connections, flow_runs, flows, inlets, mapping_sets
 from headrace.storage.control.tables.audience import audiences, segment_jobs, segment_schedules
 from headrace.storage.control.tables.base import metadata, revision
 from headrace.storage.control.tables.catalog import batch_files, batches, datasets, retired_sandboxes, sandboxes
@@ -30,7 +30,6 @@ __all__ = [
     "flow_runs",
     "flows",
     "inlets",
-    "mapping_set_versions",
     "mapping_sets",
     "merge_policies",
     "metadata",

@@ -69,12 +69,3 @@ mapping_sets = Table(
     Column("body", JSON, nullable=False),
     *stamps(),
 )
-
-mapping_set_versions = Table(
-    "mapping_set_versions",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("body", JSON, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-)

@@ -1,0 +1,94 @@
+"""Flow Service as a whole: what its routes call."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from headrace.activation.connection_checks import Datasets
+from headrace.activation.connections import Connections
+from headrace.activation.credentials import SecretBox
+from headrace.activation.dataflows import Dataflows
+from headrace.activation.exports import Exports
+from headrace.activation.flows import Flows
+from headrace.activation.mapping import ExpressionCheck, NamespaceCodes, Schemas
+from headrace.activation.mapping_sets import MappingSets
+from headrace.activation.runs import Runs
+from headrace.activation.selectors import AudienceLookup
+from headrace.clock import Clock
+from headrace.destinations.base import Context
+from headrace.model import Sandbox
+from headrace.storage.control import ControlStore
+
+
+@dataclass(frozen=True)
+class FlowService:
+    """The parts of Flow Service.
+
+    Attributes:
+        connections: Base, source and target connections.
+        flows: Dataflows as their owners see them.
+        dataflows: Dataflows as the other stages read them.
+        runs: Flow runs.
+        mapping_sets: Mapping sets and their schemas.
+        exports: Exports on demand.
+    """
+
+    connections: Connections
+    flows: Flows
+    dataflows: Dataflows
+    runs: Runs
+    mapping_sets: MappingSets
+    exports: Exports
+
+    @classmethod
+    def over(
+        cls,
+        control: ControlStore,
+        clock: Clock,
+        *,
+        secrets: SecretBox,
+        schemas: Schemas,
+        namespaces: NamespaceCodes,
+        audiences: AudienceLookup,
+        datasets: Datasets,
+        context_of: Callable[[Sandbox], Context],
+        check_expression: ExpressionCheck,
+    ) -> Self:
+        """Return the service over its stores.
+
+        Args:
+            control: Where everything is stored.
+            clock: Stamps it.
+            secrets: Encrypts credentials.
+            schemas: The union schemas.
+            namespaces: The identity namespaces.
+            audiences: The audiences.
+            datasets: The catalog.
+            context_of: Gives destinations what the server has for them.
+            check_expression: Refuses a text that is no Data Prep expression.
+        """
+        dataflows = Dataflows(
+            control,
+            clock,
+            schemas=schemas,
+            namespaces=namespaces,
+            audiences=audiences,
+            secrets=secrets,
+            check_expression=check_expression,
+        )
+        runs = Runs(control, clock)
+        return cls(
+            connections=Connections(control, clock, secrets=secrets, datasets=datasets, context_of=context_of),
+            flows=Flows(
+                control,
+                clock,
+                schemas=schemas,
+                namespaces=namespaces,
+                audiences=audiences,
+                check_expression=check_expression,
+            ),
+            dataflows=dataflows,
+            runs=runs,
+            mapping_sets=MappingSets(control, clock),
+            exports=Exports(clock, dataflows, runs),
+        )
