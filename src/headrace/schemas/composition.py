@@ -109,7 +109,7 @@ class Composer:
         return merged(result, own, Strictness.LATER_WINS) if result else own
 
     def _own(self, node: Node, base: Resource) -> dict[str, Any]:
-        own = {key: value for key, value in node.items() if key not in _IGNORED}
+        own = {key: value for key, value in node.items() if key not in _IGNORED and not _is_stray(key, value)}
         if isinstance(properties := node.get("properties"), Mapping):
             own["properties"] = {
                 name: self.expanded(field, base) for name, field in properties.items() if isinstance(field, Mapping)
@@ -164,6 +164,11 @@ class Composer:
             del node["meta:status"]
         self._targets[key] = node
         return node
+
+
+def _is_stray(key: str, value: Any) -> bool:
+    """Tell whether a key is a field definition that stands where only keywords belong, as some standard components have it."""
+    return isinstance(value, Mapping) and not key.startswith("meta:") and key not in ("default", "const")
 
 
 def _definition(resource: Resource, fragment: str) -> Node:
