@@ -1,0 +1,1 @@
+"""Ingestion: the streaming inlet, batch files, data prep, validation and quarantine."""
