@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from headrace.schemas.importer import COMMON_CONTEXT, read_components, with_dependencies
+from headrace.schemas.components import COMMON_CONTEXT, read_components, with_dependencies
 
 XDM = "https://ns.adobe.com/xdm/"
 SHIPPED = [

@@ -108,13 +108,18 @@ class SchemaRegistry:
         known = self._libraries.get(number)
         if known is not None and known[:2] == (own, shared):
             return known[2]
-        if self._layers is None or self._layers[0] != shared:
-            imported = {item.id: item for item in store.resources_of(connection, store.GLOBAL_SANDBOX)}
-            self._layers = (shared, GlobalLayer({**shipped_components(), **imported}))
         resources = store.resources_of(connection, number)
-        library = Library(self._layers[1], resources, store.descriptors_of(connection, number))
+        library = Library(self.layer(connection), resources, store.descriptors_of(connection, number))
         self._libraries[number] = (own, shared, library)
         return library
+
+    def layer(self, connection: Connection) -> GlobalLayer:
+        """Return the standard components that a transaction sees."""
+        revision = store.revision_of(connection, store.GLOBAL_SANDBOX)
+        if self._layers is None or self._layers[0] != revision:
+            imported = {item.id: item for item in store.resources_of(connection, store.GLOBAL_SANDBOX)}
+            self._layers = (revision, GlobalLayer({**shipped_components(), **imported}))
+        return self._layers[1]
 
     def at_version(self, sandbox: Sandbox, resource: Resource, minor_version: int) -> tuple[Library, Resource]:
         """Return a resource in an exact version, and the state it was built on then; descriptors are today's.

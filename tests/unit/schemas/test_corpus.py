@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from headrace.schemas.importer import COMMON_CONTEXT, read_components
+from headrace.schemas.components import COMMON_CONTEXT, read_components
 from headrace.schemas.library import GlobalLayer
 from headrace.schemas.resource import Resource
 from headrace.schemas.spelling import STANDARD_NAME, compatibility_path
