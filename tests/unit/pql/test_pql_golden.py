@@ -59,7 +59,7 @@ def cases() -> Iterator[object]:
             yield pytest.param(path.stem, text, expected, id=f"{path.stem}-{index + 1}")
 
 
-@pytest.mark.parametrize(("name", "text", "expected"), cases())
+@pytest.mark.parametrize(("name", "text", "expected"), list(cases()))
 def test_golden_case_gives_what_is_expected(name: str, text: str, expected: str) -> None:
     assert READERS[name](text) == expected
 
