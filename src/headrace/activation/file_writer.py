@@ -3,12 +3,12 @@
 Every part of a run has the same header. A run without rows gives one file with the header alone.
 """
 
+import contextlib
 import gzip
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -166,7 +166,7 @@ def _text(value: Any) -> str:
 
 
 class FileWriter:
-    """Writes the files of one run into a folder; used as ``with FileWriter(…) as writer``."""
+    """Writes the files of one run into a folder; closed by `finish` or `close`."""
 
     def __init__(
         self,
@@ -238,9 +238,7 @@ class FileWriter:
     def _json_line(self, row: Row) -> str:
         return msgspec.json.encode(dict(zip(self._names, row, strict=True))).decode() + "\n"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None:
+    def close(self) -> None:
+        """Close what is open, finished or not."""
+        with contextlib.suppress(OSError, ValueError):  # nobody will read the file
             self._part.close()

@@ -64,7 +64,7 @@ class RowBuilder:
         self,
         columns: Sequence[AttributeMapping],
         *,
-        mandatory: Iterable[str] = (),
+        mandatory: Iterable[AttributeMapping] = (),
         keys: Sequence[DedupKey] = (),
         namespaces: Mapping[int, str],
         expressions: Expressions,
@@ -73,7 +73,7 @@ class RowBuilder:
 
         Args:
             columns: The columns, in order.
-            mandatory: Namespaces, dotted paths or columns that must have a value.
+            mandatory: What must have a value; need not be among the columns.
             keys: What rows are made unique by.
             namespaces: Codes of the identity namespaces by id.
             expressions: Compiles calculated fields.
@@ -87,7 +87,7 @@ class RowBuilder:
         self._time = [index for index, column in enumerate(columns) if column.kind == "membership_time"]
         self._identity = next((index for index, column in enumerate(columns) if column.is_identity), None)
         self._row_namespace = "" if self._identity is None else columns[self._identity].namespace
-        self._mandatory = [self._check_of(name) for name in mandatory]
+        self._mandatory = [self._check_of(column, expressions) for column in mandatory]
         self._key_values = [_path_value(parse_path(key.name)) for key in keys if key.field_type == "ATTRIBUTE"]
         self._key_namespace = next((key.name for key in keys if key.field_type == "IDENTITY"), "")
 
@@ -135,18 +135,13 @@ class RowBuilder:
         found = [identity.original or identity.value for identity in member.identities if identity.namespace_id == number]
         return list(dict.fromkeys(found))
 
-    def _check_of(self, name: str) -> Callable[[Member], bool]:
-        for column, value in zip(self.columns, self._values, strict=True):
-            if name == column.target and column.kind in ("attribute", "expression"):
-                return lambda member: not _is_missing(value(member.profile))
-            if name == column.target and column.kind in ("membership_status", "membership_time", "static"):
-                return lambda member: True
-            if name == column.target and column.is_identity:
-                name = column.namespace
-        if name.lower() in self._namespace_of:
-            return lambda member: bool(self._identities(member, name))
-        reached = _path_value(parse_path(name))
-        return lambda member: not _is_missing(reached(member.profile))
+    def _check_of(self, column: AttributeMapping, expressions: Expressions) -> Callable[[Member], bool]:
+        if column.is_identity:
+            return lambda member: bool(self._identities(member, column.namespace))
+        if column.kind in ("attribute", "expression"):
+            value = _value_of(column, expressions)
+            return lambda member: not _is_missing(value(member.profile))
+        return lambda member: True  # what the export itself knows is always there
 
 
 def _is_missing(value: Any) -> bool:

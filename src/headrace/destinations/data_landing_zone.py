@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.clock import Clock
 from headrace.config import setting
 from headrace.destinations.base import FileDestination, FileUpload
 from headrace.destinations.errors import DestinationDenied, DestinationFull, DestinationRefused
 from headrace.destinations.file_settings import FileSettings
+
+KEPT_MS = 7 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ class DataLandingZone(FileDestination):
         place = (self._root / folder.strip("/")).resolve()
         if not place.is_relative_to(self._root.resolve()):
             raise DestinationRefused(f"Path '{folder}' leaves the landing zone.", path="/params/path")
-        return _FolderUpload(place, run_id)
+        return _FolderUpload(place, run_id, self.context.clock)
 
     @property
     def _root(self) -> Path:
@@ -63,8 +66,9 @@ class DataLandingZone(FileDestination):
 
 
 class _FolderUpload(FileUpload):
-    def __init__(self, folder: Path, run_id: str) -> None:
+    def __init__(self, folder: Path, run_id: str, clock: Clock) -> None:
         self._folder = folder
+        self._clock = clock
         self._run_id = run_id
         self._staged: dict[str, Path] = {}
 
@@ -90,23 +94,39 @@ class _FolderUpload(FileUpload):
     def _commit(self, last: Mapping[str, bytes]) -> None:
         try:
             for name, temporary in self._staged.items():
-                temporary.replace(self._folder / name)
+                self._show(temporary, name)
             self._staged.clear()
             for name, content in last.items():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 temporary = self._folder / f".{self._run_id}.last.part"
                 temporary.write_bytes(content)
                 _sync(temporary)
-                temporary.replace(self._folder / name)
-            _sync(self._folder)
+                self._show(temporary, name)
+            if self._folder.exists():
+                _sync(self._folder)
         except OSError as error:
             raise _mapped(error, self._folder) from error
+
+    def _show(self, temporary: Path, name: str) -> None:
+        seconds = self._clock.now_ms() / 1000  # the age that `remove_old_files` goes by, in the server's own time
+        os.utime(temporary, (seconds, seconds))
+        temporary.replace(self._folder / name)
 
     async def abort(self) -> None:
         """See `FileUpload.abort`."""
         for temporary in self._staged.values():
             await asyncio.to_thread(temporary.unlink, missing_ok=True)
         self._staged.clear()
+
+
+def remove_old_files(landing_zone: Path, now_ms: int) -> int:
+    """Remove the files of all landing zones that have lived for seven days, and return how many."""
+    removed = 0
+    for path in landing_zone.rglob("*"):
+        if path.is_file() and path.stat().st_mtime * 1000 <= now_ms - KEPT_MS:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
 
 
 def _sync(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Settings of destinations on the wire: names, JSON Schemas and parsing, all derived from the settings classes.
 
-A field ``client_credentials_type`` is the parameter ``clientCredentialsType``. Types: ``str``, ``int``, ``float``, ``bool``, `Secret`,
-another settings class, ``… | None``, or a class with ``from_wire(value)`` and ``wire_schema()``.
+A field ``client_credentials_type`` is the parameter ``clientCredentialsType``. Types: ``str``, ``int``, ``float``, ``bool``,
+`Secret`, another settings class, ``… | None``, or a class with ``from_wire(value)`` and ``wire_schema()``.
 """
 
 import re

@@ -23,7 +23,7 @@ from headrace.telemetry import log
 
 _TURN_SECONDS = 0.005  # longest stretch of sending before the topic is looked at again
 _COMMIT_SECONDS = 0.05  # between two commits while messages are being sent
-_PURGE_EVERY_MS = 3_600_000
+_PURGE_EVERY_MS = 6 * 3_600_000
 
 
 def _nobody_is_excluded(change: Change) -> str:

@@ -34,11 +34,11 @@ def written(
     **csv: str,
 ) -> list[ExportedFile]:
     options = CsvOptions(**csv)
-    with FileWriter(
+    writer = FileWriter(
         folder, "out", columns, file_type=file_type, compression=compression, csv=options, rows_per_file=rows_per_file
-    ) as writer:
-        writer.write(rows)
-        return writer.finish()
+    )
+    writer.write(rows)
+    return writer.finish()
 
 
 def text(folder: Path, rows: Sequence[Row], **csv: Any) -> str:
