@@ -59,6 +59,7 @@ ROUTER_MODULES = (
     "headrace",
     "ims",
     "sandboxes",
+    "schema_registry",
 )
 
 
