@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from headrace.identity.clusters import Graph
 from headrace.profile import keys
 from headrace.profile.person import Person, StoredEvent, decode_event, decode_person
 from headrace.storage.state import StateReader
@@ -26,6 +27,12 @@ class ProfileReader:
         """Return the person who has an identity; ``value`` is normalised."""
         person_id = self._state.get(keys.identity_key(sandbox, namespace_id, value))
         return self.person(sandbox, person_id) if person_id else None
+
+    def graph(self, sandbox_number: int, namespace_id: int, value: str) -> Graph | None:
+        """See `GraphReader.graph`."""
+        self.refresh()
+        person = self.find(sandbox_number, namespace_id, value)
+        return Graph(person.vertices, person.links) if person and person.links else None
 
     def persons(self, sandbox: int, after: bytes = b"", limit: int | None = None) -> Iterator[Person]:
         """Yield persons by ascending id, beginning behind the id ``after``."""
