@@ -5,6 +5,7 @@ shared between full forms and must never be changed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from threading import local
 from typing import Any
 
 from headrace.schemas.errors import DefinitionInvalid, MergeConflict
@@ -48,8 +49,15 @@ _OF_RESOURCES = (
 _IGNORED = frozenset((*_STRUCTURE, *_OF_RESOURCES))
 
 
+class _OpenTargets(local):
+    """The targets that a thread is expanding now, outermost first."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+
 class Composer:
-    """Expands references; results are kept as long as the composer lives, which is as long as no resource changes."""
+    """Expands references; safe between threads. Results are kept as long as it lives, which is as long as no resource changes."""
 
     def __init__(self, find: Find, parent: "Composer | None" = None) -> None:
         """Make a composer.
@@ -61,7 +69,7 @@ class Composer:
         self._find = find
         self._parent = parent
         self._targets: dict[str, dict[str, Any]] = {}
-        self._open: list[str] = []
+        self._open = _OpenTargets()
 
     def fields_of(self, resource: Resource) -> dict[str, Any]:
         """Return the object with all fields of a resource.
@@ -153,13 +161,13 @@ class Composer:
         known = self._targets.get(key)
         if known is not None:
             return known
-        if key in self._open:
-            raise DefinitionInvalid(f"'{resource.id}' refers to itself: {' → '.join([*self._open, key])}.", path=key)
-        self._open.append(key)
+        if key in self._open.keys:
+            raise DefinitionInvalid(f"'{resource.id}' refers to itself: {' → '.join([*self._open.keys, key])}.", path=key)
+        self._open.keys.append(key)
         try:
             node = self.expanded(_definition(resource, fragment), resource)
         finally:
-            self._open.pop()
+            self._open.keys.pop()
         if node.get("meta:status") == "stable":
             del node["meta:status"]
         self._targets[key] = node

@@ -13,9 +13,9 @@ import msgspec
 from headrace.model import Sandbox
 from headrace.schemas import store
 from headrace.schemas.actor import SYSTEM
+from headrace.schemas.components import COMMON_CONTEXT, read_components
 from headrace.schemas.errors import BreakingChange, ImportRefused
 from headrace.schemas.evolution import breakages
-from headrace.schemas.components import COMMON_CONTEXT, read_components
 from headrace.schemas.library import GlobalLayer, Library
 from headrace.schemas.membership import check_membership
 from headrace.schemas.references import references
