@@ -12,8 +12,13 @@ from headrace.pql.functions import FUNCTIONS
 from headrace.pql.names import Names, Relationship
 from headrace.pql.scope import Scope
 from headrace.pql.syntax import LiteralKind, Syntax
-from headrace.pql.tree import Bound, Literal, Not, Now, Profile, StartOf, Unit, renumbered
+from headrace.pql.tree import Bound, Literal, Not, Now, Profile, Span, StartOf, Unit, renumbered, size_and_depth
 from headrace.pql.types import BOOLEAN, DATE, DOUBLE, INTEGER, NULL, STRING, AnyType, ArrayType, BooleanType, PqlType
+
+MAX_BOUND_NODES = 200_000
+"""Nodes of a bound tree, parts that stand in it several times counted each time."""
+MAX_BOUND_DEPTH = 150
+"""Levels of a bound tree, which later stages walk by recursion."""
 
 _DAY_OFFSETS = {"today": 0, "yesterday": -1, "tomorrow": 1}
 _LITERAL_TYPES: Mapping[LiteralKind, PqlType] = {
@@ -55,9 +60,18 @@ def bind(
     """
     binder = Binder(names, text, node_paths)
     root = binder.query(tree, needs_boolean)
+    if not binder.problems:
+        _refuse_large(binder, root, tree.span)
     if binder.problems:
         raise PqlError(dict.fromkeys(binder.problems))
     return Binding(renumbered(root), tuple(binder.advice))
+
+
+def _refuse_large(binder: "Binder", root: Bound, span: Span) -> None:
+    """Refuse a tree that later stages could not walk: anchors of ``occurs`` and subjects of tests stand in it several times."""
+    size, depth = size_and_depth(root)
+    if size > MAX_BOUND_NODES or depth > MAX_BOUND_DEPTH:
+        binder.refuse(ProblemCode.LIMIT, span, f"The query is too large: {size} nodes in {depth} levels.")
 
 
 class Binder(OperatorRules, ArrayRules):

@@ -191,7 +191,9 @@ def _regex_group(binder: Binder, call: syntax.Call, scope: Scope) -> Bound:
     if not isinstance(group, Literal) or not isinstance(group.value, int) or isinstance(group.value, bool):
         return binder.refuse(ProblemCode.TYPE, group.span, "The number of the group must be an integer literal.")
     if not 0 <= group.value <= groups:
-        return binder.refuse(ProblemCode.REGEX, group.span, f"The regular expression has no group {group.value}; its last one is {groups}.")
+        return binder.refuse(
+            ProblemCode.REGEX, group.span, f"The regular expression has no group {group.value}; its last one is {groups}."
+        )
     return RegexGroup(subject, pattern, group.value, span=call.span)
 
 

@@ -91,7 +91,7 @@ class NameRules(BinderCore):
 
 def _nearest(name: str, of: ObjectType) -> str | None:
     by_lower = {field_name.lower(): field_name for field_name in of.fields}
-    found = difflib.get_close_matches(name.lower(), by_lower, 1, 0.7)
+    found = difflib.get_close_matches(name.lower(), by_lower, 1, 0.65)
     return by_lower[found[0]] if found else None
 
 

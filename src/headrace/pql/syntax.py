@@ -269,10 +269,11 @@ def walk(node: Syntax) -> Iterator[Syntax]:
 
 
 def depth(node: Syntax) -> int:
-    """Return the number of levels of the tree; does not recurse."""
+    """Return the number of levels of the tree; does not recurse. A declaration lies inside the one before it."""
     deepest, pending = 0, [(node, 1)]
     while pending:
         current, level = pending.pop()
         deepest = max(deepest, level)
-        pending.extend((child, level + 1) for child in children(current))
+        is_nested = isinstance(current, Select | Quantifier | AggregateOver)
+        pending.extend((child, level + 1 + index * is_nested) for index, child in enumerate(children(current)))
     return deepest

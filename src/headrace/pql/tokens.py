@@ -137,7 +137,7 @@ class _Lexer:
         if first == "`":
             return self._quoted_name()
         match = _TOKEN.match(self.text, start)
-        if match is None:
+        if match is None or (match.group() == "/" and self.text.startswith("/*", start)):
             self._refuse_character(first)
             return None
         self.position = match.end()

@@ -699,6 +699,23 @@ def variables_of(node: Bound) -> tuple[Variable, ...]:
     )
 
 
+def size_and_depth(root: Bound) -> tuple[int, int]:
+    """Return how many nodes a tree has, shared parts counted each time, and how many levels; does not recurse."""
+    known: dict[int, tuple[int, int]] = {}
+    pending = [root]
+    while pending:
+        node = pending[-1]
+        parts = list(children(node))
+        unknown = [part for part in parts if id(part) not in known]
+        if unknown:
+            pending.extend(unknown)
+            continue
+        pending.pop()
+        sizes = [known[id(part)] for part in parts]
+        known[id(node)] = (1 + sum(size for size, _ in sizes), 1 + max((depth for _, depth in sizes), default=0))
+    return known[id(root)]
+
+
 def map_children(node: _Node, change: Callable[[Bound], Bound]) -> _Node:
     """Return the node with ``change`` applied to each direct sub-expression; the same object when nothing changed."""
     changed: dict[str, Any] = {}

@@ -172,6 +172,8 @@ def _occurs(node: syntax.Occurs) -> str:
 
 def _when(node: syntax.When) -> str:
     anchor = _text(node.anchor, _SUM)
+    if anchor.startswith("["):  # "before [" is taken for a filter of something named before
+        anchor = f"({anchor})"
     if node.anchor_end is not None:
         return f"between {anchor} and {_text(node.anchor_end, _SUM)}"
     if node.operator is not None and node.unit is not None:

@@ -48,7 +48,8 @@ def test_null_operand_gives_what_the_function_says(text: str, expected: bool) ->
 
 
 def test_missing_field_and_explicit_null_and_path_through_missing_object_are_one_null() -> None:
-    for profile in ({}, {"person": None}, {"person": {}}, {"person": {"name": None}}):
+    profiles: list[dict[str, Any]] = [{}, {"person": None}, {"person": {}}, {"person": {"name": None}}]
+    for profile in profiles:
         assert holds("person.name.isNull()", profile)
         assert holds("person.name.firstName = null", profile)
 
