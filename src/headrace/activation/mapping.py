@@ -78,7 +78,7 @@ class NamespaceCodes(Protocol):
         ...
 
 
-ExpressionCheck = Callable[[str], None]
+ExpressionCheck = Callable[[str], object]
 """Raises `headrace.errors.InvalidInput` when the text is no expression of the Data Prep language."""
 
 EVENT_CLASS = "https://ns.adobe.com/xdm/context/experienceevent"

@@ -16,6 +16,7 @@ from headrace.activation.runs import Runs
 from headrace.activation.selectors import AudienceLookup
 from headrace.clock import Clock
 from headrace.destinations.base import Context
+from headrace.ingest.mapping.expression import compile_expression
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
 
@@ -52,7 +53,7 @@ class FlowService:
         audiences: AudienceLookup,
         datasets: Datasets,
         context_of: Callable[[Sandbox], Context],
-        check_expression: ExpressionCheck,
+        check_expression: ExpressionCheck = compile_expression,
     ) -> Self:
         """Return the service over its stores.
 

@@ -55,6 +55,7 @@ SERVICES = (
 # Modules of `headrace.api` that have a `router`; a new service adds its name here.
 ROUTER_MODULES = (
     "activation",
+    "conversion",
     "flow_service",
     "headrace",
     "ims",

@@ -100,7 +100,9 @@ class Dataset(msgspec.Struct, frozen=True):
 
 class FakeDatasets:
     def __init__(self) -> None:
-        self.known = [Dataset(f"ds{number}", f"Dataset {number}", f"https://ns.example/schemas/{number}") for number in range(1, 4)]
+        self.known = [
+            Dataset(f"ds{number}", f"Dataset {number}", f"https://ns.example/schemas/{number}") for number in range(1, 4)
+        ]
 
     def dataset(self, sandbox: Sandbox, dataset_id: str) -> Dataset:
         for dataset in self.known:
@@ -177,7 +179,9 @@ def s3_bodies(**params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return base, {"name": "Files", "connectionSpec": spec(S3), "params": {**given, **params}}
 
 
-def make_ends(service: FlowService, bodies: tuple[dict[str, Any], dict[str, Any]], source: dict[str, Any] | None = None) -> dict[str, Any]:
+def make_ends(
+    service: FlowService, bodies: tuple[dict[str, Any], dict[str, Any]], source: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Make the three connections and return what a flow body says of them."""
     connections: Connections = service.connections
     base, target = bodies

@@ -20,12 +20,10 @@ def parsed(mode: ExportMode = FULL, **changes: Any) -> Schedule:
 
 def dues(schedule: Schedule, after: str, count: int) -> list[str]:
     found = []
-    due: int | None = parse_iso(after)
-    for _ in range(count):
-        due = schedule.due_after(due)
-        if due is None:
-            break
+    due = schedule.due_after(parse_iso(after))
+    while due is not None and len(found) < count:
         found.append(iso_seconds(due))
+        due = schedule.due_after(due)
     return found
 
 
