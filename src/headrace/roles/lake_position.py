@@ -4,10 +4,12 @@ A commit to a table and what the catalog says about it lie in two stores. So bef
 crash the table itself tells whether the commit happened, and then the rest of the promise is kept.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
+
+from headrace.storage.disk import write_atomically
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,18 +56,10 @@ class Position(msgspec.Struct, frozen=True):
     promise: Promise | None = None
 
 
-class WriteAtomically(Protocol):
-    """Replaces a small file so that a reader sees the old or the new content, also after power loss."""
-
-    def __call__(self, path: Path, content: bytes) -> None:
-        """Write ``content`` to ``path``."""
-        ...
-
-
 class PositionFile:
     """Keeps the position on disk."""
 
-    def __init__(self, path: Path, write: WriteAtomically) -> None:
+    def __init__(self, path: Path, write: Callable[[Path, bytes], None] = write_atomically) -> None:
         self._path = path
         self._write = write
 

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 import msgspec
 
 from headrace.clock import Clock
-from headrace.errors import HeadraceError
 from headrace.model import BatchReady, BatchReverted, LogEntry, Record, decode_entry
 from headrace.roles.lake_claims import ClaimLoad
 from headrace.roles.lake_datasets import Counts, LakeDataset
@@ -400,7 +399,7 @@ def _chunks(records: list[tuple[int, Record]]) -> Iterator[list[LakeRow]]:
         for offset, record in records[start : start + _CHUNK_ROWS]:
             try:
                 rows.append(LakeRow(_decode(record.body), offset, 0, record.accepted_at_ms))
-            except (msgspec.DecodeError, HeadraceError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 log("lake_writer", logging.ERROR, "A record is not JSON.", offset=offset, reason=str(error))
         yield rows
 

@@ -28,11 +28,12 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 from sqlalchemy.exc import OperationalError
 
+from headrace.storage.disk import mapped_full, sync_file, write_atomically
 from headrace.storage.errors import StorageUnavailable
 from headrace.storage.lake.arrow import BATCH, META_SCHEMA, OFFSET, grown, with_meta
 from headrace.storage.lake.base import LakeFile, LakeRow, TableId, Written
 from headrace.storage.lake.columns import table_of
-from headrace.storage.lake.durable import ACTUAL, ORIGIN, DurableFileIO, mapped_full, sync_file, write_atomically
+from headrace.storage.lake.durable import ACTUAL, ORIGIN, DurableFileIO
 from headrace.storage.lake.errors import TableUnknown
 from headrace.storage.lake.rows import rows_of
 from headrace.storage.lake.types import plain_schema, small_schema
@@ -399,7 +400,7 @@ def _remove_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _mapped(action: str) -> Iterator[None]:
     try:
-        with mapped_full(action):
+        with mapped_full(f"the lake: {action}"):
             yield
     except (OperationalError, CommitFailedException) as error:
         raise StorageUnavailable(f"The lake cannot {action}: {error}", retry_after_seconds=1) from error

@@ -18,12 +18,21 @@ _decode = msgspec.json.Decoder().decode
 
 def rows_of(batch: pa.RecordBatch | pa.Table) -> Iterator[LakeRow]:
     """Yield the rows of ``batch``, which holds the columns of Headrace too."""
-    fields = [field for field in batch.schema if field.name not in META_NAMES]
-    entities = _objects(batch.num_rows, [(field, _one(batch.column(field.name))) for field in fields])
+    entities = objects_of(batch)
     accepted = _one(batch.column(ACCEPTED_AT)).cast(pa.int64()).to_pylist()
     offsets, numbers = batch.column(OFFSET).to_pylist(), batch.column(ROW).to_pylist()
     for entity, offset, number, microseconds in zip(entities, offsets, numbers, accepted, strict=True):
         yield LakeRow(entity, offset, number, microseconds // 1000)
+
+
+def objects_of(batch: pa.RecordBatch | pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of any Arrow data as JSON objects: nulls left out, instants and dates as text, maps as objects.
+
+    Instants without a zone are taken as UTC. The columns of Headrace are left out. Values that JSON lacks (binary, decimal,
+    time of day) come as Python's own.
+    """
+    fields = [field for field in batch.schema if field.name not in META_NAMES]
+    return _objects(batch.num_rows, [(field, _one(batch.column(field.name))) for field in fields])
 
 
 def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -48,12 +57,13 @@ def _values(field: pa.Field, array: pa.Array) -> list[Any]:
         return [None if text is None else _decode(text) for text in array.to_pylist()]
     if pa.types.is_struct(type_):
         return _structs(array, field.type)
-    if pa.types.is_list(type_):
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
         return _slices(array, _values(field.type.value_field, array.flatten()))
     if pa.types.is_map(type_):
         return _maps(array, field.type)
     if pa.types.is_timestamp(type_):
-        return [None if us is None else iso_millis(us // 1000) for us in array.cast(pa.int64()).to_pylist()]
+        milliseconds = array.cast(pa.timestamp("ms", tz=type_.tz), safe=False).cast(pa.int64())
+        return [None if ms is None else iso_millis(ms) for ms in milliseconds.to_pylist()]
     if pa.types.is_date(type_):
         return [None if day is None else str(day) for day in array.to_pylist()]
     values: list[Any] = array.to_pylist()
