@@ -235,7 +235,7 @@ def nested(start: str, end: str, inner: str, levels: int) -> str:
 
 
 HOSTILE = {
-    "sums": "person.age" + " + 1" * 98 + " > 1",
+    "sums": "person.age" + " + 1" * 94 + " > 1",
     "steps of a path": "_acme.untyped" + ".a" * 95 + " = 1",
     "filters of filters": "_acme.untyped" + "[a = 1]" * 95,
     "filters in filters": nested("_acme.untyped[", "]", "a = 1", 1).replace("a = 1", nested("a[", "]", "b = 1", 30)),
@@ -245,14 +245,14 @@ HOSTILE = {
     "declarations": " and ".join(
         "(exists " + ", ".join(f"V{i}_{n} from _acme.untyped where V{i}_{n}.a = 1" for n in range(15)) + ")" for i in range(9)
     ),
-    "declarations in declarations": nested(
-        "exists A from _acme.untyped, B from A.b where (", ")", "true", 12
-    ).replace("exists A", "exists A", 1),
+    "declarations in declarations": "".join(f"exists A{i} from _acme.untyped, B{i} from A{i}.b where (" for i in range(15))
+    + "true"
+    + ")" * 15,
     "anchors in anchors": nested(
         "person.birthDate occurs = 1 month from if(", ", person.birthDate, loyalty.joinDate)", "testProfile", 18
     ),
     "texts in texts": nested(
-        'if(person.timeZone.equals("a", "b", "c", "d", "e", "f", "g", false), ', ', "x")', '"y"', 30
+        'if(homeAddress.city.equals("a", "b", "c", "d", "e", "f", "g", false), ', ', "x")', '"y"', 30
     ) + '.equals("a", "b", "c", "d", false)',
     "subjects in subjects": nested("if(", '.equals("a", "b", "c", "d", "e", "f", false), "x", "y")', "timeZone", 20)
     + ' = "x"',
