@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from headrace.config import Secret, SettingInvalid, setting
-from headrace.destinations.base import FileDestination, FileUpload
+from headrace.destinations.base import Context, FileDestination, FileUpload
 from headrace.destinations.file_settings import FileSettings
 from headrace.destinations.transport.addresses import resolve
+from headrace.destinations.transport.aws import AssumedRole
 from headrace.destinations.transport.http import Endpoint
 from headrace.destinations.transport.object_store import ObjectStoreUpload, check_writable
 
@@ -28,7 +29,7 @@ class S3AccessKey:
     spec_type: ClassVar[str] = "KeyBased"
     s3_access_key: str = setting("Id of the access key.")
     s3_secret_key: Secret = setting("The secret of the access key.")
-    region: str = setting("Region of the bucket; found by itself when empty.", default="")
+    region: str = setting("Region of the bucket; the server's AWS_REGION or us-east-1 when empty.", default="")
     endpoint: str = setting("URL of a store that speaks the S3 protocol; Amazon's own when empty.", default="")
 
     def __post_init__(self) -> None:
@@ -48,7 +49,7 @@ class S3AssumedRole:
 
     spec_type: ClassVar[str] = "S3RoleBased"
     s3_role: Secret = setting("ARN of the role.", pattern=r"arn:aws:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]{1,64}")
-    region: str = setting("Region of the bucket; found by itself when empty.", default="")
+    region: str = setting("Region of the bucket; the server's AWS_REGION or us-east-1 when empty.", default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +80,15 @@ class AmazonS3(FileDestination):
     auth_specs = {"Access Key": S3AccessKey, "Assumed Role": S3AssumedRole}
     target_settings = S3Target
 
+    def __init__(self, *, auth: Any, target: S3Target, context: Context) -> None:
+        """Keep the settings."""
+        super().__init__(auth=auth, target=target, context=context)
+        is_role = isinstance(auth, S3AssumedRole)
+        self._role = AssumedRole(auth.s3_role.reveal(), _region_of(auth), context.clock) if is_role else None
+
     async def check(self) -> None:
         """List the folder with the same credentials."""
-        await self._check_endpoint()
+        await self._prepare()
         await check_writable(self._store(), _fixed_part(self.target.path), place=self._place)
 
     def folder(self) -> str:
@@ -92,7 +99,10 @@ class AmazonS3(FileDestination):
         """See `FileDestination.begin`."""
         return _CheckedUpload(self, folder)
 
-    async def _check_endpoint(self) -> None:
+    async def _prepare(self) -> None:
+        """Fail now with the error of the endpoint or the role, which the store's client would only wrap."""
+        if self._role is not None:
+            await self._role()
         if isinstance(self.auth, S3AccessKey) and self.auth.endpoint:
             endpoint = Endpoint(self.auth.endpoint)
             await resolve(endpoint.host, endpoint.port, allow_private=self.context.allow_private_destinations)
@@ -106,16 +116,14 @@ class AmazonS3(FileDestination):
 
         endpoint = getattr(self.auth, "endpoint", "") or _environment_endpoint()
         options: dict[str, Any] = {
-            "region": self.auth.region or os.environ.get("AWS_REGION") or "us-east-1",
+            "region": _region_of(self.auth),
             "client_options": {"timeout": "120s", "connect_timeout": "10s", "allow_http": endpoint.startswith("http:")},
             "retry_config": {"max_retries": 2},
         }
         if endpoint:
             options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
-        if isinstance(self.auth, S3AssumedRole):
-            from headrace.destinations.transport.aws import AssumedRole
-
-            options["credential_provider"] = AssumedRole(self.auth.s3_role.reveal(), options["region"], self.context.clock)
+        if self._role is not None:
+            options["credential_provider"] = self._role
         else:
             options |= {"access_key_id": self.auth.s3_access_key, "secret_access_key": self.auth.s3_secret_key.reveal()}
         return S3Store(self.target.bucket_name, **options)
@@ -129,12 +137,16 @@ class _CheckedUpload(ObjectStoreUpload):
         self._destination = destination
 
     async def __aenter__(self) -> "_CheckedUpload":
-        await self._destination._check_endpoint()
+        await self._destination._prepare()
         return self
 
 
 def _fixed_part(path: str) -> str:
     return path.partition("%")[0]
+
+
+def _region_of(auth: Any) -> str:
+    return str(auth.region or os.environ.get("AWS_REGION") or "us-east-1")
 
 
 def _environment_endpoint() -> str:

@@ -75,7 +75,7 @@ class SftpAccount:
                     client_keys=keys or None,
                     agent_path=None,
                     config=None,
-                    known_hosts=None,
+                    known_hosts=b"",  # none are known, so `validate_host_public_key` is asked
                     client_factory=lambda: _client(self._fingerprint),
                     login_timeout=CONNECT_SECONDS,
                 ) as connection,
@@ -229,8 +229,8 @@ def private_key_from(text: str) -> str:
         raise SettingInvalid("Parameter 'sshKey' must be the base64 form of a private key file.", path="sshKey") from error
     try:
         asyncssh.import_private_key(key)
-    except asyncssh.KeyEncryptionError as error:
-        raise SettingInvalid("Parameter 'sshKey' must be a key without passphrase.", path="sshKey") from error
-    except asyncssh.KeyImportError as error:
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+        if isinstance(error, asyncssh.KeyEncryptionError) or "passphrase" in str(error).lower() or "ENCRYPTED" in key:
+            raise SettingInvalid("Parameter 'sshKey' must be a key without passphrase.", path="sshKey") from error
         raise SettingInvalid("Parameter 'sshKey' holds no private key in a known form.", path="sshKey") from error
     return key
