@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from starlette.responses import Response
@@ -203,7 +204,7 @@ def list_unions(call: CallDep, query: QueryDep, container: str) -> Response:
         viewer.union_summary(row["id"]) if accept.style == "id" else {key: value for key, value in row.items() if key != "id"}
         for row in page.rows
     ]
-    return _listed(call, page, shown, query, accept)
+    return _listed(call, page, shown, query, accept, f"{container}/unions")
 
 
 @router.get("/{container}/unions/{identifier}")
@@ -234,7 +235,9 @@ def list_descriptors(call: CallDep, query: QueryDep, container: str) -> Response
     rows = [viewer.descriptor(descriptor) for descriptor in found]
     if "v2" in accept.suffixes:
         page = page_of(rows, query, size=size)
-        return _listed(call, page, [_descriptor_entry(row, accept) for row in page.rows], query, accept)
+        return _listed(
+            call, page, [_descriptor_entry(row, accept) for row in page.rows], query, accept, f"{container}/descriptors"
+        )
     grouped: dict[str, list[Any]] = {}
     for row in filtered(rows, query.conditions):
         grouped.setdefault(row["@type"], []).append(_descriptor_entry(row, accept))
@@ -294,7 +297,9 @@ def list_resources(call: CallDep, query: QueryDep, container: str, collection: s
     library, viewer = call.library, call.viewer()
     found = [item for item in library.all() if item.kind == kind and item.container == container]
     page = page_of([viewer.resource(item, RAW) for item in found], query, size=query.size())
-    return _listed(call, page, [_entry(library, viewer, row, accept) for row in page.rows], query, accept, collection)
+    return _listed(
+        call, page, [_entry(library, viewer, row, accept) for row in page.rows], query, accept, f"{container}/{collection}"
+    )
 
 
 def _entry(library: Library, viewer: Viewer, row: Mapping[str, Any], accept: Accept) -> Mapping[str, Any]:
@@ -352,7 +357,7 @@ def patch_resource(
 def delete_resource(call: CallDep, container: str, collection: str, identifier: str) -> Response:
     """Delete a resource ("deleteSchema", "deleteClass", "deleteFieldGroup", "deleteDataType")."""
     kind = _writable_kind(container, collection)
-    call.registry.resources.delete(call.sandbox, kind, identifier)
+    call.registry.resources.delete(call.sandbox, kind, identifier, call.actor)
     return empty()
 
 
@@ -360,16 +365,13 @@ def _shown(body: Any, accept: Accept) -> Response:
     return JsonAnswer(body, media_type=accept.media_type)
 
 
-def _listed(call: Call, page: Page, shown: Sequence[Any], query: ListQuery, accept: Accept, collection: str = "") -> Response:
-    links: dict[str, Any] = {}
+def _listed(call: Call, page: Page, shown: Sequence[Any], query: ListQuery, accept: Accept, place: str) -> Response:
     base = f"{call.context.origin}{router.prefix}"
     text = query.text()
-    if collection:
+    links: dict[str, Any] = {}
+    if place.startswith("tenant/") and not place.endswith("/descriptors"):
         links["global_schemas"] = {"href": f"{base}/global/schemas" + (f"?{text}" if text else "")}
     body = page.body(shown, links)
     if page.next is not None:
-        start = ListQuery(query.conditions, query.orderby, "", query.limit).text()
-        body["_links"]["next"] = {
-            "href": f"{base}/tenant/{collection or 'descriptors'}?start={page.next}" + (f"&{start}" if start else "")
-        }
+        body["_links"]["next"] = {"href": f"{base}/{place}?{urlencode({'start': page.next})}" + (f"&{text}" if text else "")}
     return _shown(body, accept)

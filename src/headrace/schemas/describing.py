@@ -25,7 +25,7 @@ from headrace.schemas.descriptor import (
 from headrace.schemas.errors import DeletionRefused, DescriptorInvalid, ResourceUnknown
 from headrace.schemas.library import Library
 from headrace.schemas.membership import check_membership
-from headrace.schemas.paths import crosses_array, field_at, path_of
+from headrace.schemas.paths import crosses_array, field_at, names_of, path_of
 from headrace.schemas.resource import TIME_SERIES_BEHAVIOR, Resource
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def _pointer(library: Library, type_name: str, body: dict[str, Any], owner: Reso
                 path="/xdm:sourceProperty",
                 hint="Write the path without 'properties', such as /person/name/firstName.",
             )
-        found.append("/" + "/".join(path))
+        found.append("/" + "/".join(path if type_name == LABEL else names_of(form, path)))
     return " ".join(found)
 
 

@@ -102,7 +102,7 @@ class ResourceEditor:
 
         return self._change(sandbox, kind, identifier, changed, actor, if_match)
 
-    def delete(self, sandbox: Sandbox, kind: Kind, identifier: str) -> None:
+    def delete(self, sandbox: Sandbox, kind: Kind, identifier: str, actor: Actor) -> None:
         """Delete a resource, and the descriptors bound to it.
 
         Raises:
@@ -115,6 +115,9 @@ class ResourceEditor:
             library = registry.loaded(connection, sandbox)
             self._check_unused(sandbox, library, resource)
             store.delete_resource(connection, sandbox.number, resource.id)
+            now = self._now()
+            entry = change_entry(sandbox, actor, resource.id, now, [_update(resource, "remove", "/", None)])
+            store.add_change(connection, sandbox.number, resource.id, now, entry)
             store.raise_revision(connection, sandbox.number)
 
     # One change
@@ -174,9 +177,8 @@ class ResourceEditor:
 
     @staticmethod
     def _check_title(library: Library, resource: Resource) -> None:
-        title = resource.title.strip().casefold()
         for other in library.tenant.values():
-            if other.id != resource.id and other.title.strip().casefold() == title:
+            if other.id != resource.id and other.title == resource.title:
                 raise TitleTaken(
                     f"Object titles must be unique. An object {other.id} already exists with the same title", path="/title"
                 )

@@ -77,7 +77,7 @@ class Resource:
     @property
     def is_profile_enabled(self) -> bool:
         """Whether a schema takes part in the union of its class."""
-        return UNION_TAG in self.body.get("meta:immutableTags", ())
+        return self.kind == "schemas" and UNION_TAG in self.body.get("meta:immutableTags", ())
 
     @property
     def is_deprecated(self) -> bool:

@@ -94,6 +94,12 @@ class RecordValidator:
         """Return why a record is refused, at most five reasons; empty when it is valid."""
         if self.is_valid(record):
             return []
+        try:
+            return self._explained(record)
+        except ValueError:  # the validator gives up on such depth
+            return [_violation("#", "type", "the record is nested too deep", "#")]
+
+    def _explained(self, record: Any) -> list[Violation]:
         found: list[Violation] = []
         for error in self._validator.iter_errors(record):
             found.extend(_violations_of(error))

@@ -151,7 +151,7 @@ def test_tag_can_never_be_removed_and_the_schema_never_deleted(work: Workshop) -
     with pytest.raises(BreakingChange):
         work.registry.resources.replace(work.sandbox, "schemas", made.id, schema("S", IDENTITY_MAP), ACTOR)
     with pytest.raises(ResourceInUse):
-        work.registry.resources.delete(work.sandbox, "schemas", made.id)
+        work.registry.resources.delete(work.sandbox, "schemas", made.id, ACTOR)
 
 
 def test_schemas_of_one_union_must_agree_on_types(work: Workshop) -> None:
@@ -248,5 +248,5 @@ def test_change_that_breaks_a_union_through_a_group_is_refused(work: Workshop) -
 def test_deleting_a_schema_deletes_its_descriptors(work: Workshop) -> None:
     made = work.members()
     work.describe(identity(made.id, "/_acme/crmId"))
-    work.registry.resources.delete(work.sandbox, "schemas", made.id)
+    work.registry.resources.delete(work.sandbox, "schemas", made.id, ACTOR)
     assert not work.registry.library(work.sandbox).descriptors

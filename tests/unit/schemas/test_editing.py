@@ -209,7 +209,7 @@ def test_used_schema_takes_additions_only(registry: SchemaRegistry, sandbox: San
     with pytest.raises(BreakingChange):
         patch(registry, sandbox, made, {"op": "remove", "path": "/allOf/1"})
     with pytest.raises(ResourceInUse):
-        registry.resources.delete(sandbox, "schemas", made.id)
+        registry.resources.delete(sandbox, "schemas", made.id, ACTOR)
 
 
 def test_unused_schema_may_change_freely(registry: SchemaRegistry, sandbox: Sandbox, create: Create) -> None:
@@ -225,15 +225,15 @@ def test_referenced_resource_cannot_be_deleted(registry: SchemaRegistry, sandbox
     loyalty = create("mixins", group("Loyalty", acme(level=TEXT)))
     made = create("schemas", schema("Members", loyalty.id))
     with pytest.raises(ResourceInUse, match="Members"):
-        registry.resources.delete(sandbox, "mixins", loyalty.id)
-    registry.resources.delete(sandbox, "schemas", made.id)
-    registry.resources.delete(sandbox, "mixins", loyalty.id)
+        registry.resources.delete(sandbox, "mixins", loyalty.id, ACTOR)
+    registry.resources.delete(sandbox, "schemas", made.id, ACTOR)
+    registry.resources.delete(sandbox, "mixins", loyalty.id, ACTOR)
     assert not registry.exists(sandbox, loyalty.id)
 
 
 def test_standard_resource_is_read_only(registry: SchemaRegistry, sandbox: Sandbox) -> None:
     with pytest.raises(GlobalReadOnly):
-        registry.resources.delete(sandbox, "mixins", PERSON_DETAILS)
+        registry.resources.delete(sandbox, "mixins", PERSON_DETAILS, ACTOR)
 
 
 def test_stale_if_match_is_refused(registry: SchemaRegistry, sandbox: Sandbox, create: Create) -> None:
