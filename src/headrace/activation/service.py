@@ -17,6 +17,7 @@ from headrace.activation.selectors import AudienceLookup
 from headrace.clock import Clock
 from headrace.destinations.base import Context
 from headrace.ingest.mapping.expression import compile_expression
+from headrace.ingest.mapping.functions import functions_of
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
 
@@ -53,7 +54,7 @@ class FlowService:
         audiences: AudienceLookup,
         datasets: Datasets,
         context_of: Callable[[Sandbox], Context],
-        check_expression: ExpressionCheck = compile_expression,
+        check_expression: ExpressionCheck | None = None,
     ) -> Self:
         """Return the service over its stores.
 
@@ -66,8 +67,9 @@ class FlowService:
             audiences: The audiences.
             datasets: The catalog.
             context_of: Gives destinations what the server has for them.
-            check_expression: Refuses a text that is no Data Prep expression.
+            check_expression: Refuses a text that is no Data Prep expression; by default the language itself does.
         """
+        check = check_expression or _language(clock)
         dataflows = Dataflows(
             control,
             clock,
@@ -75,7 +77,7 @@ class FlowService:
             namespaces=namespaces,
             audiences=audiences,
             secrets=secrets,
-            check_expression=check_expression,
+            check_expression=check,
         )
         runs = Runs(control, clock)
         return cls(
@@ -86,10 +88,15 @@ class FlowService:
                 schemas=schemas,
                 namespaces=namespaces,
                 audiences=audiences,
-                check_expression=check_expression,
+                check_expression=check,
             ),
             dataflows=dataflows,
             runs=runs,
             mapping_sets=MappingSets(control, clock),
             exports=Exports(clock, dataflows, runs),
         )
+
+
+def _language(clock: Clock) -> ExpressionCheck:
+    functions = functions_of(clock)
+    return lambda text: compile_expression(text, functions)

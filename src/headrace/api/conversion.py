@@ -1,5 +1,6 @@
 """Data Prep: mapping sets, their schemas, and trying them out."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from headrace.api.wire.answer import answer, empty
 from headrace.errors import InvalidInput, NotFound
 from headrace.ingest.mapping import Mapper, TransformFailed, field_mappings
 from headrace.ingest.mapping.expression import compile_expression
+from headrace.ingest.mapping.functions import Function, functions_of
 from headrace.ingest.mapping.mapper import form_at
 from headrace.ingest.mapping.paths import parse_path
 from headrace.model import Sandbox
@@ -24,6 +26,36 @@ router = APIRouter(prefix=_BASE, tags=["Data Prep"])
 
 Document = dict[str, Any]
 
+# symbol, name, operands, meaning, example
+_OPERATORS = (
+    ("+", "add", 2, "Sum; joins texts when a side is no number.", "price + tax"),
+    ("-", "subtract", 2, "Difference.", "price - rebate"),
+    ("*", "multiply", 2, "Product.", "price * 2"),
+    ("/", "divide", 2, "Quotient.", "total / count"),
+    ("%", "mod", 2, "Remainder.", "number % 2"),
+    ("-", "negate", 1, "Negative of a number.", "-balance"),
+    ("!", "not", 1, "Negation.", "!isActive"),
+    ("&&", "and", 2, "Both are true.", "a > 1 && b > 1"),
+    ("||", "or", 2, "At least one is true.", "a > 1 || b > 1"),
+    ("==", "eq", 2, "Equal.", "country == 'NO'"),
+    ("!=", "ne", 2, "Not equal.", "country != 'NO'"),
+    ("<", "lt", 2, "Less.", "age < 18"),
+    ("<=", "le", 2, "Less or equal.", "age <= 18"),
+    (">", "gt", 2, "Greater.", "age > 18"),
+    (">=", "ge", 2, "Greater or equal.", "age >= 18"),
+    ("=~", "matches", 2, "Matches a regular expression, or is in a list.", "sku =~ '^A.*'"),
+    ("!~", "notMatches", 2, "Does not match, or is not in a list.", "sku !~ '^A.*'"),
+    ("=^", "startsWith", 2, "Starts with.", "sku =^ 'A'"),
+    ("!^", "notStartsWith", 2, "Does not start with.", "sku !^ 'A'"),
+    ("=$", "endsWith", 2, "Ends with.", "sku =$ 'Z'"),
+    ("!$", "notEndsWith", 2, "Does not end with.", "sku !$ 'Z'"),
+    ("&", "bitwiseAnd", 2, "Bits of both.", "flags & 4"),
+    ("|", "bitwiseOr", 2, "Bits of either.", "flags | 4"),
+    ("^", "bitwiseXor", 2, "Bits of one alone.", "flags ^ 4"),
+    ("~", "bitwiseComplement", 1, "All other bits.", "~flags"),
+    ("?:", "ternary", 3, "One of two values by a condition.", "age >= 18 ? 'adult' : 'minor'"),
+    ("??", "nullCoalesce", 2, "The first value unless it is null.", "nickname ?? name"),
+)
 _PATH_TYPES = {"ATTRIBUTE": "text/x.schema-path", "EXPRESSION": "text/x.aep-xl"}
 
 
@@ -68,7 +100,7 @@ def preview_mapping_set(body: Document = Body(), context: Context = Depends(cont
     rows = [data] if isinstance(data, dict) else data
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not isinstance(mapping_set, dict):
         raise MappingInvalid("The body needs 'data' (objects) and 'mappingSet'.", path="/data")
-    mapper = Mapper(field_mappings(mapping_set), _target_form(context, mapping_set))
+    mapper = Mapper(field_mappings(mapping_set), _target_form(context, mapping_set), functions_of(context.services.clock))
     shown = []
     for row in rows:
         record, warnings = mapper.apply(row)
@@ -150,14 +182,53 @@ def get_schema(schema_id: str, context: Context = Depends(context_of)) -> Respon
 
 
 @router.post("/languages/el/validate")
-def validate_expression(body: Document = Body()) -> Response:
+def validate_expression(body: Document = Body(), context: Context = Depends(context_of)) -> Response:
     """Check an expression."""
     given = body.get("expression")
     text = given.get("expression") if isinstance(given, Mapping) else given
     if not isinstance(text, str):
         raise MappingInvalid("'expression' is required.", path="/expression")
-    compile_expression(text)
+    compile_expression(text, functions_of(context.services.clock))
     return answer(True)
+
+
+@router.get("/languages/el/functions")
+def list_functions(context: Context = Depends(context_of)) -> Response:
+    """List the functions of expressions."""
+    return answer([_function(name, function) for name, function in sorted(functions_of(context.services.clock).items())])
+
+
+@router.get("/languages/el/operators")
+def list_operators() -> Response:
+    """List the operators of expressions."""
+    return answer(
+        [
+            {
+                "operatorSymbol": symbol,
+                "methodName": method,
+                "numberOfOperands": operands,
+                "description": description,
+                "example": example,
+            }
+            for symbol, method, operands, description, example in _OPERATORS
+        ]
+    )
+
+
+def _function(name: str, function: Function) -> Document:
+    parameters = [str(parameter) for parameter in inspect.signature(function.call_plain).parameters.values()]
+    names = [text.partition(":")[0].partition("=")[0].strip() for text in parameters]
+    described = [
+        {"name": each, "description": "", "type": "OPTIONAL" if position >= function.least else "REQUIRED", "position": position}
+        for position, each in enumerate(names)
+    ]
+    return {
+        "category": function.call_plain.__module__.rpartition(".")[2],
+        "function": name,
+        "description": inspect.getdoc(function.call_plain) or "",
+        "syntax": f"{name}({', '.join(names)})",
+        "params": described,
+    }
 
 
 def _sets(context: Context) -> MappingSets:
@@ -232,14 +303,17 @@ def _validated(context: Context, body: Mapping[str, Any]) -> list[Document]:
     form = _target_form(context, body)
     mappings = normalised_mappings(body.get("mappings"))
     targets = [mapping["destination"] for mapping in mappings]
-    return [_validation(mapping, targets, form) for mapping in mappings]
+    functions = functions_of(context.services.clock)
+    return [_validation(mapping, targets, form, functions) for mapping in mappings]
 
 
-def _validation(mapping: Mapping[str, Any], targets: list[str], form: Mapping[str, Any] | None) -> Document:
+def _validation(
+    mapping: Mapping[str, Any], targets: list[str], form: Mapping[str, Any] | None, functions: Mapping[str, Function]
+) -> Document:
     try:
         if targets.count(mapping["destination"]) > 1:
             raise MappingInvalid(f"Two mappings write to '{mapping['destination']}'.")
-        Mapper(field_mappings({"mappings": [mapping]}), form)
+        Mapper(field_mappings({"mappings": [mapping]}), form, functions)
         _check_target(mapping["destination"], form)
     except (InvalidInput, TransformFailed) as error:
         return {"status": "FAILED", "errors": [_error(mapping, str(error))]}

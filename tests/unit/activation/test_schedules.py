@@ -19,7 +19,7 @@ def parsed(mode: ExportMode = FULL, **changes: Any) -> Schedule:
 
 
 def dues(schedule: Schedule, after: str, count: int) -> list[str]:
-    found = []
+    found: list[str] = []
     due = schedule.due_after(parse_iso(after))
     while due is not None and len(found) < count:
         found.append(iso_seconds(due))

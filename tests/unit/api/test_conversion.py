@@ -135,6 +135,13 @@ def test_expressions_are_validated(client: httpx.Client) -> None:
     assert client.post(path, json={}).status_code == 400
 
 
+def test_functions_and_operators_are_listed(client: httpx.Client) -> None:
+    functions = {item["function"]: item for item in client.get(f"{BASE}/languages/el/functions").json()}
+    assert functions["concat"]["syntax"].startswith("concat(")
+    symbols = [item["operatorSymbol"] for item in client.get(f"{BASE}/languages/el/operators").json()]
+    assert {"+", "==", "?:", "!~"} <= set(symbols)
+
+
 def test_schemas_are_stored_and_read(client: httpx.Client) -> None:
     made = client.post(f"{BASE}/schemas", json={"name": "in", "jsonSchema": {"type": "object"}}).json()
     assert client.get(f"{BASE}/schemas/{made['id']}").json()["jsonSchema"] == {"type": "object"}

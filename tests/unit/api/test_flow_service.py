@@ -290,7 +290,7 @@ def test_export_on_demand_links_to_its_run(client: httpx.Client) -> None:
 
 
 def test_exportable_datasets_are_paged(client: httpx.Client) -> None:
-    params = {"outputType": "activationDatasets", "outputField": "datasets", "start": 0, "limit": 2}
+    params: dict[str, str | int] = {"outputType": "activationDatasets", "outputField": "datasets", "start": 0, "limit": 2}
     page = client.get(f"{FLOWS}/connectionSpecs/{DATA_LAKE}/configs", params=params).json()
     assert [item["id"] for item in page["items"]] == ["ds1", "ds2"]
     assert page["pageInfo"] == {"start": 0, "end": 2, "total": 3, "hasNext": True}
