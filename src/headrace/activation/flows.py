@@ -26,7 +26,7 @@ from headrace.activation.mapping import ExpressionCheck, MappingReader, Namespac
 from headrace.activation.mapping_sets import MappingSets
 from headrace.activation.runs import Runs
 from headrace.activation.schedules import parse_dataset_schedule
-from headrace.activation.selectors import AudienceLookup, Transform
+from headrace.activation.selectors import AudienceLookup, Transform, audience_id_of, stored_selectors
 from headrace.activation.store import ConnectionKind, FlowStore, StoredConnection, StoredFlow
 from headrace.clock import Clock
 from headrace.destinations import registry
@@ -209,6 +209,27 @@ class Flows:
         self._store.delete_flow(stored)
         return stored
 
+    def users_of_audience(self, sandbox: Sandbox, audience_id: str) -> list[str]:
+        """Return the dataflows that export an audience, in words for people."""
+        return [
+            _in_words(flow)
+            for flow in self._store.flows(sandbox)
+            if any(audience_id_of(entry["value"]) == audience_id for entry in stored_selectors(flow_params(flow.body)))
+        ]
+
+    def users_of_dataset(self, sandbox: Sandbox, dataset_id: str) -> list[str]:
+        """Return the dataflows that read or write a dataset, in words for people."""
+        named = {
+            stored.id
+            for stored in self._store.connections_by_id(sandbox).values()
+            if dataset_id in _dataset_ids(object_of(stored.body, "params"))
+        }
+        return [
+            _in_words(flow)
+            for flow in self._store.flows(sandbox)
+            if flow.source_connection_id in named or flow.target_connection_id in named
+        ]
+
     def is_destination(self, sandbox: Sandbox, stored: StoredFlow) -> bool:
         """Whether a dataflow leads to a destination, rather than into the lake."""
         target = self._store.connection(sandbox, "target", stored.target_connection_id)
@@ -331,6 +352,15 @@ class Flows:
         )
         params = object_of(steps[0], "params", path="/transformations/0") if steps else {}
         return {"name": GENERAL, "params": transform.normalised(params, flow_params(previous))}
+
+
+def _in_words(flow: StoredFlow) -> str:
+    return f"flow '{flow.body['name']}'"
+
+
+def _dataset_ids(params: Mapping[str, Any]) -> set[str]:
+    listed = {entry["dataSetId"] for entry in params.get("datasets", ())}
+    return listed | {params["dataSetId"]} if "dataSetId" in params else listed
 
 
 def _steps(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:

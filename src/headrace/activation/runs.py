@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
 
 from headrace.activation.entities import new_etag
 from headrace.activation.errors import EntityUnknown
@@ -25,7 +25,6 @@ CLIENT = "headrace_activation"
 SKIPPED = "ACTIVATION_BATCH-0000-SKIP"
 FAILED = "ACTIVATION_BATCH-0000-FAILED"
 _ACTIVITIES = ("Activation Batch XdmProcessor Activity", "Activation Batch Publisher Activity")
-_LISTED = 10_000
 _IS_ACTIVE = flow_runs.c.status.in_(("waiting", "processing"))
 
 
@@ -310,10 +309,9 @@ class Runs:
 
     def last_scheduled(self, flow_id: str, audience_id: str = "") -> int | None:
         """Return when the newest run that a schedule started was due (epoch ms), None when there was none."""
-        for run in self._select(*_of(flow_id, audience_id)):
-            if run.state.trigger in ("scheduled", "after_evaluation"):
-                return run.state.scheduled_at_ms
-        return None
+        trigger = flow_runs.c.body["trigger"].as_string().in_(("scheduled", "after_evaluation"))
+        found = self._select(*_of(flow_id, audience_id), trigger, limit=1)
+        return found[0].state.scheduled_at_ms if found else None
 
     def active_run(self, flow_id: str, audience_id: str = "") -> Run | None:
         """Return the run of an audience that waits or works, None when there is none."""
@@ -331,12 +329,29 @@ class Runs:
             raise EntityUnknown("run", run_id)
         return found[0]
 
-    def all(self, sandbox: Sandbox, *, flow_ids: Sequence[str] | None = None) -> list[Run]:
-        """Return the newest runs of a sandbox, newest first; those of some dataflows when ``flow_ids`` is given."""
-        conditions = [flow_runs.c.sandbox == sandbox.number]
-        if flow_ids is not None:
-            conditions.append(flow_runs.c.flow_id.in_(flow_ids))
-        return self._select(*conditions)
+    def all(
+        self,
+        sandbox: Sandbox,
+        *,
+        flow_ids: Sequence[str] | None = None,
+        after: tuple[int, str] | None = None,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """Return the runs of a sandbox, newest first, then by id.
+
+        Args:
+            sandbox: The sandbox.
+            flow_ids: Only those of these dataflows.
+            after: Creation time and id of the last run of the page before.
+            limit: Most runs to return.
+        """
+        return self._select(*_listed(sandbox, flow_ids, after), limit=limit)
+
+    def count(self, sandbox: Sandbox, *, flow_ids: Sequence[str] | None = None) -> int:
+        """Return how many runs a sandbox has; those of some dataflows when ``flow_ids`` is given."""
+        statement = select(func.count()).select_from(flow_runs).where(*_listed(sandbox, flow_ids, None))
+        with self._control.read() as connection:
+            return int(connection.execute(statement).scalar_one())
 
     def latest(self, flow_ids: Sequence[str]) -> dict[str, Run]:
         """Return the newest run of each of the dataflows that has one."""
@@ -427,11 +442,22 @@ class Runs:
         )
         return Run(str(uuid.uuid4()), flow.sandbox.number, flow.id, audience_id, status, 0, state, now, now)
 
-    def _select(self, *conditions: ColumnElement[bool], newest_first: bool = True, limit: int = _LISTED) -> list[Run]:
+    def _select(self, *conditions: ColumnElement[bool], newest_first: bool = True, limit: int | None = None) -> list[Run]:
         order = flow_runs.c.created_at.desc() if newest_first else flow_runs.c.created_at
         with self._control.read() as connection:
             rows = connection.execute(select(flow_runs).where(*conditions).order_by(order, flow_runs.c.id).limit(limit))
             return [_run(row) for row in rows]
+
+
+def _listed(sandbox: Sandbox, flow_ids: Sequence[str] | None, after: tuple[int, str] | None) -> list[ColumnElement[bool]]:
+    conditions = [flow_runs.c.sandbox == sandbox.number]
+    if flow_ids is not None:
+        conditions.append(flow_runs.c.flow_id.in_(flow_ids))
+    if after is not None:
+        created_at, run_id = after
+        later = and_(flow_runs.c.created_at == created_at, flow_runs.c.id > run_id)
+        conditions.append(or_(flow_runs.c.created_at < created_at, later))
+    return conditions
 
 
 def _of(flow_id: str, audience_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -254,12 +254,25 @@ def act_on_flow(flow_id: str, op: str = "", context: Context = Depends(context_o
 @router.get("/runs")
 def list_runs(request: Request, context: Context = Depends(context_of)) -> Response:
     """List flow runs."""
-    query = _query(request)
-    wanted = [condition for condition in query.parsed_filters() if (condition.path, condition.operator) == ("flowId", "==")]
-    runs = _service(context).runs
-    flow_ids = [part.strip() for part in wanted[0].value.split(",")] if wanted else None
-    found = runs.all(context.sandbox, flow_ids=flow_ids)
-    return _paged(request, query, "/runs", [runs.wire(context.sandbox, run) for run in found])
+    query, runs = _query(request), _service(context).runs
+    flow_ids, is_all = _flows_asked_for(query)
+    if not is_all:
+        found = runs.all(context.sandbox, flow_ids=flow_ids)
+        return _paged(request, query, "/runs", [runs.wire(context.sandbox, run) for run in found])
+    if _is_count(request):
+        return answer({"count": runs.count(context.sandbox, flow_ids=flow_ids)})
+    # The usual question, for the newest runs of a flow, reads no more of them than it answers.
+    after = (int(query.after[0]), str(query.after[1])) if query.after else None
+    found = runs.all(context.sandbox, flow_ids=flow_ids, after=after, limit=query.limit + 1)
+    return _page_answer(query, "/runs", [runs.wire(context.sandbox, run) for run in found])
+
+
+def _flows_asked_for(query: ListQuery) -> tuple[list[str] | None, bool]:
+    """Return the flow ids that a list of runs is limited to, and whether the query says nothing else."""
+    filters = query.parsed_filters()
+    by_flow = [item for item in filters if (item.path, item.operator) == ("flowId", "==")]
+    flow_ids = [part.strip() for part in by_flow[0].value.split(",")] if by_flow else None
+    return flow_ids, not query.order and len(filters) == len(by_flow) <= 1
 
 
 @router.post("/runs")
@@ -387,9 +400,13 @@ def _listed(request: Request, path: str, items: Iterable[Document], *, order: st
 
 
 def _paged(request: Request, query: ListQuery, path: str, items: Iterable[Document]) -> Response:
-    if request.query_params.get("count", "").lower() == "true":
+    if _is_count(request):
         return answer({"count": len(select(items, query))})
     return _page_answer(query, path, items)
+
+
+def _is_count(request: Request) -> bool:
+    return request.query_params.get("count", "").lower() == "true"
 
 
 def _page_answer(query: ListQuery, path: str, items: Iterable[Document]) -> Response:

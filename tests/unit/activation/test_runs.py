@@ -144,6 +144,19 @@ def test_newest_run_of_each_flow_is_found(runs: Runs, clock: ManualClock) -> Non
     assert {flow: run.id for flow, run in found.items()} == {"flow-1": newest, "flow-2": other}
 
 
+def test_runs_are_paged_newest_first(runs: Runs, clock: ManualClock) -> None:
+    made = []
+    for number in range(6):
+        made.append(runs.start(Subject(id=f"flow-{number % 2}")))
+        clock.move_to(clock.now_ms() + number % 2)
+    whole = [run.id for run in runs.all(PROD)]
+    assert sorted(whole) == sorted(made)
+    first = runs.all(PROD, limit=4)
+    rest = runs.all(PROD, after=(first[-1].created_at_ms, first[-1].id))
+    assert [run.id for run in [*first, *rest]] == whole
+    assert (runs.count(PROD), runs.count(PROD, flow_ids=["flow-1"]), runs.count(OTHER)) == (6, 3, 0)
+
+
 def test_run_of_another_sandbox_is_unknown(runs: Runs) -> None:
     run_id = runs.start(Subject())
     with pytest.raises(EntityUnknown, match="runs not found"):

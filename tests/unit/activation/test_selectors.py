@@ -478,6 +478,18 @@ def test_disabled_flow_is_not_active(service: FlowService, stream: StoredFlow) -
     assert (changed.state, changed.etag != stream.etag, service.dataflows.active(PROD)) == ("disabled", True, [])
 
 
+def test_flows_say_which_audiences_and_datasets_they_use(
+    service: FlowService, stream: StoredFlow, patch: Callable[..., StoredFlow]
+) -> None:
+    patch(stream, add("segmentSelectors/selectors/-", audience_selector("ext-9", systemSegmentId="aud-7")))
+    assert service.flows.users_of_audience(PROD, "aud-7") == ["flow 'Hook flow'"]
+    assert service.flows.users_of_audience(PROD, "aud-1") == []
+    service.flows.create(PROD, {"name": "In", "flowSpec": spec(WITHOUT_MAPPING), **ingestion_ends(service)}, AUTHOR)
+    dataset_flow(service)
+    assert sorted(service.flows.users_of_dataset(PROD, "ds1")) == ["flow 'Datasets'", "flow 'In'"]
+    assert service.flows.users_of_dataset(PROD, "ds3") == []
+
+
 def test_stale_version_is_refused(service: FlowService, stream: StoredFlow, patch: Callable[..., StoredFlow]) -> None:
     patch(stream, {"op": "replace", "path": "/name", "value": "New"})
     with pytest.raises(VersionStale):

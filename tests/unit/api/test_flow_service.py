@@ -275,6 +275,26 @@ def test_runs_of_a_flow_are_started_listed_and_counted(client: httpx.Client) -> 
     assert shown(client, "flows", flow["id"])["lastRunDetails"]["state"] == "waiting"
 
 
+def test_runs_are_paged(client: httpx.Client) -> None:
+    flow = made_flow(client, s3_bodies(), S3_FLOW)
+    operations = [
+        {"op": "add", "path": f"{PARAMS}/segmentSelectors/selectors/-", "value": file_selector(f"aud-{number}")}
+        for number in range(1, 6)
+    ]
+    patched(client, flow, operations)
+    made = client.post(f"{FLOWS}/runs", json={"flowId": flow["id"]}).json()["runs"]
+    for condition in (f"flowId=={flow['id']}", "metrics.statusSummary.status==waiting"):
+        found: list[str] = []
+        page = client.get(f"{FLOWS}/runs", params={"property": condition, "limit": 2}).json()
+        while True:
+            found += [item["id"] for item in page["items"]]
+            if "next" not in page["_links"]:
+                break
+            page = client.get(FLOWS + page["_links"]["next"]["href"]).json()
+        assert sorted(found) == sorted(made)
+    assert client.get(f"{FLOWS}/runs", params={"property": f"flowId=={flow['id']}", "count": "true"}).json() == {"count": 5}
+
+
 def test_export_on_demand_links_to_its_run(client: httpx.Client) -> None:
     flow = made_flow(client, s3_bodies(), S3_FLOW)
     patched(client, flow, [{"op": "add", "path": f"{PARAMS}/segmentSelectors/selectors/-", "value": file_selector("aud-1")}])

@@ -56,6 +56,7 @@ flow_runs = Table(
     Column("body", JSON, nullable=False),
     *stamps(),
     Index(None, "flow_id", "created_at"),
+    Index(None, "sandbox", "created_at"),
     Index(None, "status"),
 )
 
