@@ -212,8 +212,7 @@ class ResourceEditor:
             planned = edit(library)
             if not planned.resources:
                 return ()
-            affected = self._checked_dependants(sandbox, library, planned, actor)
-            state = library.with_resources([*planned.resources, *affected])
+            affected, state = self._checked_dependants(sandbox, library, planned, actor)
             with registry.control.write() as connection:
                 if not registry.is_current(connection, sandbox, library):
                     continue
@@ -223,11 +222,14 @@ class ResourceEditor:
                     entry = change_entry(sandbox, actor, resource.id, resource.updated_at, updates)
                     store.add_change(connection, sandbox.number, resource.id, resource.updated_at, entry)
                 store.raise_revision(connection, sandbox.number)
+            registry.remember(sandbox, state)
             return planned.resources
         raise VersionChanged("The registry is being changed by many callers at once.", hint="Send the request again.")
 
-    def _checked_dependants(self, sandbox: Sandbox, library: Library, planned: Edit, actor: Actor) -> list[Resource]:
-        """Return the next version of everything built on the changed resources, after checking that nothing breaks."""
+    def _checked_dependants(
+        self, sandbox: Sandbox, library: Library, planned: Edit, actor: Actor
+    ) -> tuple[list[Resource], Library]:
+        """Return the next version of everything built on the changed resources, and the state then; nothing in it breaks."""
         edited = {resource.id for resource in planned.resources}
         users = {user.id: user for resource in planned.resources for user in library.users_of(resource.id)}
         now = self._now()
@@ -242,7 +244,7 @@ class ResourceEditor:
         for resource in (*planned.resources, *affected):
             if resource.kind == "schemas" and resource.is_profile_enabled:
                 check_membership(state, resource)
-        return affected
+        return affected, state
 
     def _check_evolution(self, sandbox: Sandbox, library: Library, state: Library, old: Resource, new: Resource) -> None:
         form = state.full_form(new)

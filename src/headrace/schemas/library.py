@@ -52,12 +52,34 @@ class Library:
 
     def with_resources(self, changed: Iterable[Resource]) -> "Library":
         """Return the state in which resources of the tenant are added or replaced."""
-        tenant = {**self.tenant, **{resource.id: resource for resource in changed}}
-        return Library(self.layer, tenant.values(), self.descriptors.values())
+        replaced = {resource.id: resource for resource in changed}
+        state = Library(self.layer, {**self.tenant, **replaced}.values(), self.descriptors.values())
+        affected = {*replaced, *(user.id for identifier in replaced for user in self.users_of(identifier))}
+        state._adopt(self, (identifier for identifier in self._forms if identifier not in affected))
+        return state
 
     def with_descriptors(self, descriptors: Iterable[Descriptor]) -> "Library":
         """Return the state with exactly these descriptors."""
         return Library(self.layer, self.tenant.values(), descriptors)
+
+    def adopt(self, earlier: "Library") -> None:
+        """Take over what an earlier state of the same sandbox has composed, as far as it is still true.
+
+        A resource whose version is the same is built on the same versions of others, since a change of those raises its own.
+        """
+        if earlier.layer is self.layer:
+            self._adopt(earlier, (identifier for identifier in earlier._forms if self._has_same(identifier, earlier)))
+
+    def _has_same(self, identifier: str, earlier: "Library") -> bool:
+        old, new = earlier.by_id(identifier), self.by_id(identifier)
+        if old is None or new is None or self.descriptors_of(identifier) != earlier.descriptors_of(identifier):
+            return False
+        return old is new or (old.minor_version == new.minor_version and old.body == new.body)
+
+    def _adopt(self, earlier: "Library", identifiers: Iterable[str]) -> None:
+        for identifier in list(identifiers):
+            if not identifier.endswith(UNION_SUFFIX):
+                self._forms[identifier] = earlier._forms[identifier]
 
     def by_id(self, identifier: str) -> Resource | None:
         """Return a resource by its ``$id``."""

@@ -84,7 +84,11 @@ def _merge_structure(result: dict[str, Any], first: Node, second: Node, strictne
 def _merged_properties(first: Node, second: Node, strictness: Strictness, path: tuple[str, ...]) -> dict[str, Any]:
     joined = dict(first)
     for name, node in second.items():
-        joined[name] = merged(joined[name], node, strictness, (*path, name)) if name in joined else node
+        present = joined.get(name)
+        if present is None:
+            joined[name] = node
+        elif present != node:  # most often both came from one component
+            joined[name] = merged(present, node, strictness, (*path, name))
     return joined
 
 

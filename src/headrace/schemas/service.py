@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -33,6 +33,15 @@ NamespaceLookup = Callable[[Sandbox, str], str | None]
 """Returns the code of a namespace given its code or its number as text, or None when the sandbox has no such namespace."""
 
 
+class _Compiled(NamedTuple):
+    """A validator, and what it was made from."""
+
+    library: Library
+    form: Mapping[str, Any]
+    identities: tuple[IdentityDescriptor, ...]
+    validator: RecordValidator
+
+
 class SchemaRegistry:
     """Reads and changes what the registry holds. What is read belongs to one revision of a sandbox; safe between threads."""
 
@@ -51,8 +60,9 @@ class SchemaRegistry:
         self._namespace_of: NamespaceLookup | None = None
         self._seen_revision: dict[int, int] = {}
         self._libraries: dict[int, tuple[int, int, Library]] = {}
+        self._checked: dict[int, Library] = {}
         self._layers: tuple[int, GlobalLayer] | None = None
-        self._validators: dict[tuple[int, str], tuple[object, RecordValidator]] = {}
+        self._validators: dict[tuple[int, str], _Compiled] = {}
         self._lock = Lock()
         self.resources = ResourceEditor(self)
         self.descriptors = DescriptorEditor(self)
@@ -95,6 +105,10 @@ class SchemaRegistry:
         """Return the state that a transaction sees."""
         return self._loaded(connection, sandbox.number)
 
+    def remember(self, sandbox: Sandbox, checked: Library) -> None:
+        """Keep a state that was checked and has been stored, so that the next one need not compose the same again."""
+        self._checked[sandbox.number] = checked
+
     def is_current(self, connection: Connection, sandbox: Sandbox, library: Library) -> bool:
         """Tell whether a state is still the newest, as a transaction sees it."""
         return self._loaded(connection, sandbox.number) is library
@@ -110,6 +124,9 @@ class SchemaRegistry:
             return known[2]
         resources = store.resources_of(connection, number)
         library = Library(self.layer(connection), resources, store.descriptors_of(connection, number))
+        for earlier in (self._checked.pop(number, None), known[2] if known is not None else None):
+            if earlier is not None:
+                library.adopt(earlier)
         self._libraries[number] = (own, shared, library)
         return library
 
@@ -235,11 +252,12 @@ class SchemaRegistry:
         """
         library = self.library(sandbox)
         known = self._validators.get((sandbox.number, schema_id))
-        if known is not None and known[0] is library:
-            return known[1]
+        if known is not None and known.library is library:
+            return known.validator
         form, identities = library.form_of(schema_id), self.identity_descriptors(sandbox, schema_id)
-        validator = RecordValidator(form, identities)
-        self._validators[sandbox.number, schema_id] = (library, validator)
+        is_same = known is not None and known.form is form and known.identities == identities
+        validator = known.validator if known is not None and is_same else RecordValidator(form, identities)
+        self._validators[sandbox.number, schema_id] = _Compiled(library, form, identities, validator)
         return validator
 
 

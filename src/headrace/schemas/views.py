@@ -132,7 +132,9 @@ class Viewer:
 
     def _finished(self, shown: dict[str, Any], view: View, schema_id: str) -> dict[str, Any]:
         if view.has_descriptors:
-            shown["meta:descriptors"] = [self.descriptor(item) for item in self._library.descriptors_of(schema_id)]
+            owners = self._library.members(shown["meta:class"]) if shown["meta:resourceType"] == "unions" else ()
+            bound = [item for name in (schema_id, *(owner.id for owner in owners)) for item in self._library.descriptors_of(name)]
+            shown["meta:descriptors"] = [self.descriptor(item) for item in bound]
         return shown if view.has_texts else _without_texts(shown)
 
     def union(self, class_id: str, view: View = RAW) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -296,3 +297,27 @@ def test_adhoc_class_gets_a_namespace_of_its_own(registry: SchemaRegistry, sandb
     made = create("schemas", schema("A schema", base=adhoc.id))
     assert list(registry.full_form(sandbox, made.id)["properties"]) == [namespace]
     assert registry.behavior(sandbox, made.id) == "adhoc"
+
+
+def test_what_did_not_change_is_not_composed_or_compiled_again(
+    registry: SchemaRegistry, sandbox: Sandbox, create: Create
+) -> None:
+    loyalty = create("mixins", group("Loyalty", acme(level=TEXT)))
+    touched, untouched = create("schemas", schema("One", loyalty.id)), create("schemas", schema("Two", PERSON_DETAILS))
+    forms = {item.id: registry.full_form(sandbox, item.id) for item in (touched, untouched)}
+    validators = {item.id: registry.validator(sandbox, item.id) for item in (touched, untouched)}
+    path = "/definitions/customFields/properties/_acme/properties/points"
+    patch(registry, sandbox, loyalty, {"op": "add", "path": path, "value": {"type": "integer"}})
+    assert registry.full_form(sandbox, untouched.id) is forms[untouched.id]
+    assert registry.validator(sandbox, untouched.id) is validators[untouched.id]
+    assert registry.full_form(sandbox, touched.id) is not forms[touched.id]
+    assert registry.validator(sandbox, touched.id).violations({"_acme": {"points": 1}}) == []
+
+
+def test_callers_at_once_lose_no_change(registry: SchemaRegistry, sandbox: Sandbox) -> None:
+    def make(number: int) -> str:
+        return registry.resources.create(sandbox, "schemas", schema(f"S{number}", PERSON_DETAILS, IDENTITY_MAP), ACTOR).id
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(make, range(12)))
+    assert {item.id for item in registry.library(sandbox).tenant.values()} == set(made)
