@@ -57,8 +57,13 @@ ROUTER_MODULES = (
     "activation",
     "conversion",
     "flow_service",
+    "catalog",
+    "catalog_batches",
     "headrace",
+    "identity",
+    "identity_graphs",
     "ims",
+    "merge_policies",
     "sandboxes",
     "schema_registry",
 )

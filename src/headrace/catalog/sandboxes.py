@@ -138,14 +138,14 @@ class Sandboxes:
         _check_title(title)
         if type not in SANDBOX_TYPES:
             raise SandboxInvalid(f"'{type}' is no sandbox type; use {' or '.join(SANDBOX_TYPES)}.", path="/type")
-        if any(entry.sandbox.name == name and entry.state == ACTIVE for entry in self.entries()):
-            raise SandboxNameTaken(f"A sandbox named '{name}' exists already.", path="/name")
         self._add(name, title, type, user_id=user_id, is_default=False)
         return self.entry(name)
 
     def _add(self, name: str, title: str, kind: str, *, user_id: str, is_default: bool) -> None:
         now_ms = self._clock.now_ms()
         with self._control.write() as connection:
+            if any(row["name"] == name and row["state"] == ACTIVE for row in store.all_rows(connection)):
+                raise SandboxNameTaken(f"A sandbox named '{name}' exists already.", path="/name")
             row = {
                 "id": str(uuid.uuid4()),
                 "name": name,

@@ -10,11 +10,17 @@ import pytest
 
 from headrace.api.build import build_api
 from headrace.api.services import Services
+from headrace.catalog.batches import Batches
+from headrace.catalog.datasets import Catalog
 from headrace.catalog.sandboxes import Sandboxes
 from headrace.clock import ManualClock
 from headrace.config import Settings
 from headrace.governance.accounts import Accounts, credentials_of
 from headrace.governance.secrets import SecretBox
+from headrace.identity.clusters import Graph
+from headrace.identity.namespaces import Namespaces
+from headrace.profile.policies import MergePolicies
+from headrace.schemas import SchemaRegistry
 from headrace.storage.control import ControlStore
 from tests.asgi import AsgiTransport
 
@@ -44,6 +50,16 @@ class FakeOperations:
         return {"now": now_ms}
 
 
+class FakeGraphs:
+    """Finds the graphs that a test has put there."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, int, str], Graph] = {}
+
+    def graph(self, sandbox_number: int, namespace_id: int, value: str) -> Graph | None:
+        return self.known.get((sandbox_number, namespace_id, value))
+
+
 @pytest.fixture
 def operations() -> FakeOperations:
     return FakeOperations()
@@ -51,14 +67,24 @@ def operations() -> FakeOperations:
 
 @pytest.fixture
 def services(home: Path, control: ControlStore, clock: ManualClock, operations: FakeOperations) -> Services:
-    sandboxes = Sandboxes(control, clock)
+    accounts = Accounts(control, home, clock)
+    namespaces = Namespaces(control, clock)
+    schemas = SchemaRegistry(control, clock, accounts.organization().tenant_id)
+    catalog = Catalog(control, clock, schemas)
+    schemas.connect(is_schema_in_use=catalog.is_schema_in_use, namespace_of=namespaces.code_of)
     given: dict[str, Any] = {
         "settings": Settings(home=home),
         "clock": clock,
         "control": control,
         "secrets": SecretBox.of_home(home),
-        "accounts": Accounts(control, home, clock),
-        "sandboxes": sandboxes,
+        "accounts": accounts,
+        "sandboxes": Sandboxes(control, clock),
+        "schemas": schemas,
+        "catalog": catalog,
+        "batches": Batches(control, clock),
+        "namespaces": namespaces,
+        "graphs": FakeGraphs(),
+        "policies": MergePolicies(control, clock, catalog),
         "operations": operations,
     }
     return Services(**{item.name: given.get(item.name, Absent(item.name)) for item in fields(Services)})

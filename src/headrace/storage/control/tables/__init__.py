@@ -8,7 +8,15 @@ from headrace.storage.control.tables.access import clients, organizations
 from headrace.storage.control.tables.activation import connections, flow_runs, flows, inlets, mapping_sets
 from headrace.storage.control.tables.audience import audiences, segment_jobs, segment_schedules
 from headrace.storage.control.tables.base import metadata, revision
-from headrace.storage.control.tables.catalog import batch_files, batches, datasets, retired_sandboxes, sandboxes
+from headrace.storage.control.tables.catalog import (
+    batch_files,
+    batches,
+    dataset_facts,
+    datasets,
+    retired_datasets,
+    retired_sandboxes,
+    sandboxes,
+)
 from headrace.storage.control.tables.identity import namespaces
 from headrace.storage.control.tables.profile import merge_policies
 from headrace.storage.control.tables.schemas import (
@@ -25,6 +33,7 @@ __all__ = [
     "batches",
     "clients",
     "connections",
+    "dataset_facts",
     "datasets",
     "descriptors",
     "flow_runs",
@@ -35,6 +44,7 @@ __all__ = [
     "metadata",
     "namespaces",
     "organizations",
+    "retired_datasets",
     "retired_sandboxes",
     "revision",
     "sandboxes",

@@ -48,6 +48,27 @@ datasets = Table(
     sqlite_autoincrement=True,
 )
 
+# What the lake knows of a dataset: size, rows, fields that have received data. Nobody caches it.
+dataset_facts = Table(
+    "dataset_facts",
+    metadata,
+    Column("dataset", Integer, primary_key=True, autoincrement=False),
+    Column("sandbox", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    *stamps(),
+)
+
+# Numbers of deleted datasets: what hot state and lake still hold under them belongs to nobody.
+retired_datasets = Table(
+    "retired_datasets",
+    metadata,
+    Column("dataset", Integer, primary_key=True, autoincrement=False),
+    Column("sandbox", Integer, nullable=False),
+    Column("dataset_id", String, nullable=False),
+    Column("table_name", String, nullable=False),
+    *stamps(),
+)
+
 batches = Table(
     "batches",
     metadata,

@@ -1,0 +1,1 @@
+"""Namespaces, links, graphs: who is who."""
