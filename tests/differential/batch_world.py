@@ -6,7 +6,8 @@ from typing import Any
 from headrace.audience.relations import define_events, define_profiles, event_table, profile_table
 from headrace.engine.duckdb import DuckDbEngine
 from headrace.pql.bind import Names, bind
-from headrace.pql.compile.batch import ANSWERS, PERSON, BatchAudience, compile_batch
+from headrace.pql.compile.batch import ANSWERS, BatchAudience, compile_batch
+from headrace.pql.compile.batch_facts import PERSON
 from headrace.pql.parser import parse
 from headrace.pql.reference import evaluate, ordered
 from headrace.pql.tree import Bound

@@ -219,6 +219,12 @@ class SegmentJobs:
         with self._control.read() as connection:
             return [_job_of(row) for row in store.jobs_in(connection, OPEN)]
 
+    def ended_before(self, job_id: str, limit_ms: int) -> bool:
+        """Tell whether a job of any sandbox ended before an instant; also True for one that is gone."""
+        with self._control.read() as connection:
+            row = store.any_job_row(connection, job_id)
+        return row is None or (row["status"] not in OPEN and row["updated_at"] < limit_ms)
+
     def moved(self, job: Job, status: str, *, only_in: Sequence[str] = (), **changes: Any) -> Job | None:
         """Write a job's new status and what changed of its body; None when its status is not one of ``only_in`` any more."""
         body = msgspec.structs.replace(job.body, **changes)

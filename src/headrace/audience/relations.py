@@ -10,8 +10,8 @@ import pyarrow as pa
 from sqlglot import exp
 
 from headrace.engine.base import Engine, cast, column, identifier, relation
-from headrace.pql.compile.batch import EVENTS, MEMBERS, PERSON, PROFILES
-from headrace.pql.compile.batch_facts import EVENT_ID, TIME
+from headrace.pql.compile.batch import EVENTS, PROFILES
+from headrace.pql.compile.batch_facts import EVENT_ID, MEMBERS, PERSON, TIME
 from headrace.pql.compile.batch_layout import PRESENCE, Column, column_name, sql_type
 from headrace.pql.compile.instants import instant_of
 from headrace.pql.types import (

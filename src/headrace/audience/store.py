@@ -64,6 +64,12 @@ def job_row(connection: Connection, sandbox: int, job_id: str) -> Row | None:
     return _row(connection, segment_jobs, sandbox, job_id)
 
 
+def any_job_row(connection: Connection, job_id: str) -> Row | None:
+    """Return a segment job of any sandbox, None when there is none."""
+    row = connection.execute(select(segment_jobs).where(segment_jobs.c.id == job_id)).mappings().first()
+    return None if row is None else dict(row)
+
+
 def add_job(connection: Connection, row: Mapping[str, Any]) -> None:
     """Store a segment job."""
     connection.execute(insert(segment_jobs).values(row))

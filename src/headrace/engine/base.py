@@ -26,11 +26,11 @@ class Engine(Protocol):
         """Make Parquet files of one layout known under ``name``; columns that a file lacks are null."""
         ...
 
-    def define(self, name: str, query: Expression, *, is_stored: bool = False) -> None:
+    def define(self, name: str, query: exp.Query, *, is_stored: bool = False) -> None:
         """Give the result of a query a name; ``is_stored`` computes it at once and only once."""
         ...
 
-    def run(self, query: Expression) -> Iterable[pa.RecordBatch]:
+    def run(self, query: exp.Query) -> Iterable[pa.RecordBatch]:
         """Run a query and give its rows in batches, in no particular order unless the query orders them.
 
         Raises:
@@ -231,7 +231,7 @@ def aggregate(
     return result if condition is None else exp.Filter(this=result, expression=exp.Where(this=condition))
 
 
-def sql(expression: Expression, *, is_pretty: bool = False) -> str:
+def sql(expression: Expression | exp.Query, *, is_pretty: bool = False) -> str:
     """Return the text that DuckDB reads."""
     text: str = expression.sql(dialect="duckdb", pretty=is_pretty)
     return text

@@ -51,17 +51,17 @@ class DuckDbEngine:
         by_name = exp.Kwarg(this=exp.to_identifier("union_by_name"), expression=exp.true())
         self.define(name, exp.select("*").from_(call("read_parquet", paths, by_name)))
 
-    def define(self, name: str, query: Expression, *, is_stored: bool = False) -> None:
+    def define(self, name: str, query: exp.Query, *, is_stored: bool = False) -> None:
         """See `Engine.define`."""
         kind = "TABLE" if is_stored else "VIEW"
         self._execute(exp.Create(this=relation(name), kind=kind, expression=query, replace=True, temporary=False))
 
-    def run(self, query: Expression) -> Iterator[pa.RecordBatch]:
+    def run(self, query: exp.Query) -> Iterator[pa.RecordBatch]:
         """See `Engine.run`."""
         with _mapped_errors():
             yield from cast(Iterable[pa.RecordBatch], self._connection.sql(sql(query)).to_arrow_reader(_ROWS_A_BATCH))
 
-    def write(self, query: Expression, path: Path) -> int:
+    def write(self, query: exp.Query, path: Path) -> int:
         """Write the rows of a query to a Parquet file and return how many there are."""
         copied = f"COPY ({sql(query)}) TO {sql(constant(str(path)))} (FORMAT parquet, COMPRESSION zstd)"
         row = self._executed(copied).fetchone()
@@ -78,7 +78,7 @@ class DuckDbEngine:
         if self._owned is not None:
             shutil.rmtree(self._owned, ignore_errors=True)
 
-    def _execute(self, query: Expression) -> duckdb.DuckDBPyConnection:
+    def _execute(self, query: Expression | exp.Query) -> duckdb.DuckDBPyConnection:
         return self._executed(sql(query))
 
     def _executed(self, text: str) -> duckdb.DuckDBPyConnection:

@@ -6,8 +6,8 @@ Source: Identity Service guardrails; the original spelling is kept beside the no
 ECID = 4
 EMAIL = 6
 AAID = 10
-_LOWER_CASE = frozenset({EMAIL, 11, 14, 15, 20914, 20915})  # Email, the hashes, GAID, IDFA
-_BLOCKED = frozenset({"null", "anonymous", "invalid", ""})
+LOWER_CASE_NAMESPACES = frozenset({EMAIL, 11, 14, 15, 20914, 20915})  # Email, the hashes, GAID, IDFA
+BLOCKED_VALUES = frozenset({"null", "anonymous", "invalid", ""})
 MAX_VALUE_CHARACTERS = 1024
 _ECID_DIGITS = 38
 
@@ -15,12 +15,12 @@ _ECID_DIGITS = 38
 def normalised(namespace_id: int, value: str) -> str:
     """Return the value by which identities of the namespace are compared."""
     trimmed = value.strip()
-    return trimmed.lower() if namespace_id in _LOWER_CASE else trimmed
+    return trimmed.lower() if namespace_id in LOWER_CASE_NAMESPACES else trimmed
 
 
 def is_blocked(value: str) -> bool:
     """Whether a value stands for "no identity", so that only this identity is left out."""
-    return value.strip().lower() in _BLOCKED
+    return value.strip().lower() in BLOCKED_VALUES
 
 
 def fault_of(namespace_id: int, value: str) -> str | None:

@@ -73,8 +73,22 @@ class BatchProgram:
     statement: exp.Select
 
 
+def reading_of(audiences: Iterable[BatchAudience]) -> Reading:
+    """Return what audiences read of the profile and of its events."""
+    reading = Reading()
+    for audience in audiences:
+        reading.add(audience.query)
+    return reading
+
+
 def compile_batch(
-    audiences: Sequence[BatchAudience], numbers: Mapping[str, int], *, profile: ObjectType, event: ObjectType, now_ms: int
+    audiences: Sequence[BatchAudience],
+    numbers: Mapping[str, int],
+    *,
+    profile: ObjectType,
+    event: ObjectType,
+    now_ms: int,
+    reading: Reading | None = None,
 ) -> BatchProgram:
     """Compile audiences into one statement.
 
@@ -84,10 +98,9 @@ def compile_batch(
         profile: Union schema of the profile.
         event: Union schema of the events.
         now_ms: The one instant of the evaluation.
+        reading: What the two relations hold, when that is more than these audiences read.
     """
-    reading = Reading()
-    for audience in audiences:
-        reading.add(audience.query)
+    reading = reading or reading_of(audiences)
     events = columns_of(event, reading.event)
     in_job = {audience.id: audience.number for audience in audiences}
     place = RowPlace(Facts(), events, numbers, in_job, now_ms)
@@ -164,6 +177,3 @@ def _numbers_that_hold(audiences: Sequence[BatchAudience]) -> Expression:
 
 def _sub(query: exp.Select, alias: str) -> exp.Subquery:
     return query.subquery(alias=identifier(alias))
-
-
-__all__ = ["ANSWERS", "EVENTS", "MEMBERS", "PERSON", "PROFILES", "BatchAudience", "BatchProgram", "compile_batch", "ranks"]

@@ -1,0 +1,124 @@
+"""Persons of the hot state as Parquet files that an engine reads: merged profiles, memberships, identities."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.audience.relations import profile_table
+from headrace.pql.compile.batch_layout import Column
+from headrace.profile.merge import MergeRule, merged
+from headrace.profile.person import Person
+from headrace.profile.reader import ProfileReader
+from headrace.profile.view import identity_map, membership_map
+
+NAMESPACES, NAMESPACE, VALUE = "$namespaces", "$namespace", "$value"
+_IDENTITY_MAP, _MEMBERSHIP = "identityMap", "segmentMembership"
+_PERSONS_A_FILE = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How persons become profiles.
+
+    Attributes:
+        rule: The merge policy's rule.
+        namespace_codes: Namespace id → key in ``identityMap``.
+        audience_ids: Audience number → id, for ``segmentMembership``.
+    """
+
+    rule: MergeRule
+    namespace_codes: Mapping[int, str]
+    audience_ids: Mapping[int, str]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What was written.
+
+    Attributes:
+        profiles: Files of the persons: those of `relations.profile_table`, and ``$namespaces``.
+        identities: Files of (``$namespace``, ``$value``, ``$person``); empty when nobody asked for them.
+        person_count: Persons in them.
+    """
+
+    profiles: list[Path] = field(default_factory=list)
+    identities: list[Path] = field(default_factory=list)
+    person_count: int = 0
+
+
+def write_snapshot(
+    reader: ProfileReader, sandbox: int, columns: Sequence[Column], view: View, folder: Path, *, has_identities: bool
+) -> Snapshot:
+    """Write all persons of a sandbox.
+
+    Args:
+        reader: The hot state, as of its last refresh.
+        sandbox: Number of the sandbox.
+        columns: What is needed of the merged profiles.
+        view: How persons become profiles.
+        folder: Where the files go; it must exist.
+        has_identities: Whether the identities are needed too.
+    """
+    snapshot = Snapshot()
+    persons = reader.persons(sandbox)
+    while page := list(islice(persons, _PERSONS_A_FILE)):
+        number = len(snapshot.profiles)
+        snapshot.profiles.append(_written(folder / f"profiles-{number:05d}.parquet", _profiles(page, columns, view)))
+        if has_identities:
+            snapshot.identities.append(_written(folder / f"identities-{number:05d}.parquet", identity_table(page)))
+        snapshot.person_count += len(page)
+    if not snapshot.profiles:
+        snapshot.profiles.append(_written(folder / "profiles-00000.parquet", _profiles([], columns, view)))
+        snapshot.identities.append(_written(folder / "identities-00000.parquet", identity_table([])))
+    return snapshot
+
+
+def _written(path: Path, table: pa.Table) -> Path:
+    pq.write_table(table, path, compression="none")  # read once, soon
+    return path
+
+
+def _profiles(persons: Sequence[Person], columns: Sequence[Column], view: View) -> pa.Table:
+    records = records_of(persons, columns, view)
+    members = [list(person.members_of()) for person in persons]
+    table = profile_table(columns, [person.id for person in persons], members, records)
+    codes = [sorted({view.namespace_codes.get(item.namespace_id, "") for item in person.identities}) for person in persons]
+    return table.append_column(NAMESPACES, pa.array(codes, pa.list_(pa.string())))
+
+
+def records_of(persons: Sequence[Person], columns: Sequence[Column], view: View) -> list[dict[str, Any]]:
+    """Return the merged profiles of persons, as far as the columns need them."""
+    wanted = {item.field for item in columns}
+    reads_attributes = bool(wanted - {_IDENTITY_MAP, _MEMBERSHIP})
+    records = []
+    for person in persons:
+        record = merged(person, view.rule) if reads_attributes else {}
+        if _IDENTITY_MAP in wanted:
+            record[_IDENTITY_MAP] = identity_map(person, view.namespace_codes)
+        if _MEMBERSHIP in wanted:
+            record[_MEMBERSHIP] = {"ups": membership_map(person, view.audience_ids)}
+        records.append(record)
+    return records
+
+
+def identity_table(persons: Sequence[Person]) -> pa.Table:
+    """Return whose each identity is."""
+    rows = list(_identities(persons))
+    return pa.table(
+        {
+            NAMESPACE: pa.array([row[0] for row in rows], pa.int32()),
+            VALUE: pa.array([row[1] for row in rows], pa.string()),
+            "$person": pa.array([row[2] for row in rows], pa.binary()),
+        }
+    )
+
+
+def _identities(persons: Sequence[Person]) -> Iterator[tuple[int, str, bytes]]:
+    for person in persons:
+        for identity in person.identities:
+            yield identity.namespace_id, identity.value, person.id
