@@ -4,27 +4,33 @@ Nobody caches runs: writing them raises no configuration revision.
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
 from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
 
+from headrace.activation import run_view
 from headrace.activation.entities import new_etag
 from headrace.activation.errors import EntityUnknown
+from headrace.activation.run import (
+    FAILED,
+    HOUR_MS,
+    SKIPPED,
+    Issue,
+    Run,
+    RunMetrics,
+    RunState,
+    Status,
+    Trigger,
+)
 from headrace.clock import Clock
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
 from headrace.storage.control.tables import flow_runs
 
-Status = Literal["waiting", "processing", "success", "failed"]
-Trigger = Literal["scheduled", "after_evaluation", "on_demand", "streaming"]
+__all__ = ["FAILED", "HOUR_MS", "SKIPPED", "Issue", "Run", "RunMetrics", "RunState", "RunSubject", "Runs", "Status", "Trigger"]
 
-HOUR_MS = 3_600_000
-CLIENT = "headrace_activation"
-SKIPPED = "ACTIVATION_BATCH-0000-SKIP"
-FAILED = "ACTIVATION_BATCH-0000-FAILED"
-_ACTIVITIES = ("Activation Batch XdmProcessor Activity", "Activation Batch Publisher Activity")
 _IS_ACTIVE = flow_runs.c.status.in_(("waiting", "processing"))
 
 
@@ -50,129 +56,6 @@ class RunSubject(Protocol):
     @property
     def target_connection_id(self) -> str:
         """Its target connection."""
-
-
-class Issue(msgspec.Struct, frozen=True):
-    """Records that were skipped or failed for one reason.
-
-    Attributes:
-        code: Which of the activation codes it is.
-        message: Why, for people.
-        count: How many records.
-    """
-
-    code: str
-    message: str
-    count: int = 1
-
-    def wire(self) -> dict[str, Any]:
-        """Return the issue as a run shows it."""
-        return {"code": self.code, "message": self.message, "count": self.count}
-
-
-class RunMetrics(msgspec.Struct, frozen=True):
-    """What a run did.
-
-    Attributes:
-        input_records: Profiles received.
-        created_records: Profiles or identities delivered for the first time.
-        updated_records: Those delivered again.
-        skipped_records: Left out: a mandatory field is missing, or consent.
-        failed_records: Not delivered.
-        output_records: Rows or messages delivered.
-        input_bytes: Bytes read.
-        output_bytes: Bytes delivered.
-        input_files: Files made.
-        output_files: Files delivered.
-        skipped: Reasons of skipped records.
-        failed: Reasons of failed records.
-        errors: Why the run as a whole failed.
-        files: Names of the delivered files.
-    """
-
-    input_records: int = 0
-    created_records: int = 0
-    updated_records: int = 0
-    skipped_records: int = 0
-    failed_records: int = 0
-    output_records: int = 0
-    input_bytes: int = 0
-    output_bytes: int = 0
-    input_files: int = 0
-    output_files: int = 0
-    skipped: tuple[Issue, ...] = ()
-    failed: tuple[Issue, ...] = ()
-    errors: tuple[Issue, ...] = ()
-    files: tuple[str, ...] = ()
-
-    def plus(self, other: "RunMetrics") -> "RunMetrics":
-        """Return the sum of both; issues with the same code and message are counted together."""
-        values: dict[str, Any] = {}
-        for name in self.__struct_fields__:
-            mine, more = getattr(self, name), getattr(other, name)
-            values[name] = mine + more
-        for name in ("skipped", "failed", "errors"):
-            values[name] = _joined(values[name])
-        return RunMetrics(**values)
-
-
-class RunState(msgspec.Struct, frozen=True):
-    """The part of a run that is stored as a document.
-
-    Attributes:
-        trigger: What started it.
-        flow_spec_id: Flow spec of the dataflow.
-        source_connection_id: Source of the dataflow.
-        target_connection_id: Target of the dataflow.
-        scheduled_at_ms: When it was due (epoch ms).
-        started_at_ms: When work began (epoch ms); 0 before.
-        completed_at_ms: When it ended (epoch ms); 0 before.
-        user_id: Who asked for it; empty for the server itself.
-        etag: Version, double quotes included.
-        metrics: What it did.
-    """
-
-    trigger: Trigger
-    flow_spec_id: str
-    source_connection_id: str
-    target_connection_id: str
-    scheduled_at_ms: int
-    started_at_ms: int = 0
-    completed_at_ms: int = 0
-    user_id: str = ""
-    etag: str = ""
-    metrics: RunMetrics = RunMetrics()
-
-
-class Run(msgspec.Struct, frozen=True):
-    """One run.
-
-    Attributes:
-        id: UUID.
-        sandbox: Number of the sandbox.
-        flow_id: The dataflow.
-        audience_id: The audience it exports; empty for datasets and streaming.
-        status: Where it stands.
-        cutoff_ms: Changes up to here are in the export (epoch ms); 0 for runs that do not move the increments' window.
-        state: Everything else.
-        created_at_ms: Epoch ms.
-        updated_at_ms: Epoch ms.
-    """
-
-    id: str
-    sandbox: int
-    flow_id: str
-    audience_id: str
-    status: Status
-    cutoff_ms: int
-    state: RunState
-    created_at_ms: int
-    updated_at_ms: int
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it waits or works."""
-        return self.status in ("waiting", "processing")
 
 
 class Runs:
@@ -369,62 +252,15 @@ class Runs:
 
     def wire(self, sandbox: Sandbox, run: Run) -> dict[str, Any]:
         """Return a run as the wire shows it."""
-        state = run.state
-        user = state.user_id or CLIENT
-        return {
-            "id": run.id,
-            "createdAt": run.created_at_ms,
-            "updatedAt": run.updated_at_ms,
-            "createdBy": user,
-            "updatedBy": user,
-            "createdClient": CLIENT,
-            "updatedClient": CLIENT,
-            "sandboxId": sandbox.id,
-            "sandboxName": sandbox.name,
-            "imsOrgId": sandbox.organization_id,
-            "flowId": run.flow_id,
-            "flowSpec": {"id": state.flow_spec_id, "version": "1.0"},
-            "providerRefId": run.id,
-            "etag": state.etag,
-            "metrics": self._metrics(run),
-            "activities": self._activities(run),
-        }
+        return run_view.wire(sandbox, run, self._clock.now_ms())
 
     def brief(self, run: Run) -> dict[str, Any]:
         """Return what a dataflow shows of its newest run."""
-        return {"id": run.id, "state": self.status(run), **_duration(run, self._end(run))}
+        return run_view.brief(run, self._clock.now_ms())
 
     def status(self, run: Run) -> Status:
         """Return the status that is shown: the run of an hour is done when the hour is over."""
-        return "success" if run.status == "processing" and self._end(run) else run.status
-
-    def _end(self, run: Run) -> int:
-        if run.state.trigger != "streaming":
-            return run.state.completed_at_ms
-        end = run.state.started_at_ms + HOUR_MS
-        return end if self._clock.now_ms() >= end else 0
-
-    def _metrics(self, run: Run) -> dict[str, Any]:
-        metrics = run.state.metrics
-        status: dict[str, Any] = {"status": self.status(run), "activityRefs": _activity_ids(run)}
-        if metrics.errors:
-            status["errors"] = [{**issue.wire(), "type": "Error"} for issue in metrics.errors]
-        return {
-            "durationSummary": _duration(run, self._end(run)),
-            "sizeSummary": {"inputBytes": metrics.input_bytes, "outputBytes": metrics.output_bytes},
-            "recordSummary": _record_summary(run),
-            "fileSummary": {"inputFileCount": metrics.input_files, "outputFileCount": metrics.output_files},
-            "statusSummary": status,
-        }
-
-    def _activities(self, run: Run) -> list[dict[str, Any]]:
-        metrics = self._metrics(run)
-        summaries = {name: metrics[name] for name in ("durationSummary", "sizeSummary", "recordSummary", "fileSummary")}
-        status: dict[str, Any] = {"status": self.status(run), "extensions": {}}
-        return [
-            {"id": activity_id, "name": name, **summaries, "latencySummary": {}, "statusSummary": status}
-            for activity_id, name in zip(_activity_ids(run), _activity_names(run), strict=True)
-        ]
+        return run_view.status(run, self._clock.now_ms())
 
     def _made(
         self, flow: RunSubject, audience_id: str, status: Status, trigger: Trigger, scheduled_at_ms: int | None, user_id: str
@@ -462,56 +298,6 @@ def _listed(sandbox: Sandbox, flow_ids: Sequence[str] | None, after: tuple[int, 
 
 def _of(flow_id: str, audience_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return flow_runs.c.flow_id == flow_id, flow_runs.c.audience_id == audience_id
-
-
-def _activity_names(run: Run) -> tuple[str, ...]:
-    if run.status == "waiting" or run.state.trigger == "streaming":
-        return ()
-    return _ACTIVITIES[:1] if run.status == "failed" else _ACTIVITIES
-
-
-def _activity_ids(run: Run) -> list[str]:
-    return [str(uuid.uuid5(uuid.NAMESPACE_URL, f"headrace:activity:{run.id}:{name}")) for name in _activity_names(run)]
-
-
-def _duration(run: Run, end_ms: int) -> dict[str, int]:
-    started = {"startedAtUTC": run.state.started_at_ms} if run.state.started_at_ms else {}
-    return {**started, **({"completedAtUTC": end_ms} if end_ms else {})}
-
-
-def _record_summary(run: Run) -> dict[str, Any]:
-    metrics, state = run.state.metrics, run.state
-    inputs = {"inputRecordCount": metrics.input_records, "skippedRecordCount": metrics.skipped_records}
-    outputs = {"createdRecordCount": metrics.created_records, "outputRecordCount": metrics.output_records}
-    if metrics.updated_records:
-        outputs["updatedRecordCount"] = metrics.updated_records
-    entities = {"id": f"segment:{run.audience_id}"} if run.audience_id else None
-    source: dict[str, Any] = {"id": state.source_connection_id, **inputs}
-    target: dict[str, Any] = {"id": state.target_connection_id, **outputs}
-    if entities is not None:
-        source["entitySummaries"] = [{**entities, **inputs}]
-        target["entitySummaries"] = [{**entities, **outputs}]
-    if run.status == "failed":
-        return {"sourceSummaries": [source], "failedInfo": _wired(metrics.failed or metrics.errors)}
-    summary = {**inputs, **outputs, "sourceSummaries": [source], "targetSummaries": [target]}
-    if metrics.failed_records:
-        summary["failedRecordCount"] = metrics.failed_records
-    for name, issues in (("skippedInfo", metrics.skipped), ("failedInfo", metrics.failed)):
-        if issues:
-            summary[name] = _wired(issues)
-    return summary
-
-
-def _wired(issues: Iterable[Issue]) -> list[dict[str, Any]]:
-    return [issue.wire() for issue in issues]
-
-
-def _joined(issues: Iterable[Issue]) -> tuple[Issue, ...]:
-    counts: dict[tuple[str, str], int] = {}
-    for issue in issues:
-        key = (issue.code, issue.message)
-        counts[key] = counts.get(key, 0) + issue.count
-    return tuple(Issue(code, message, count) for (code, message), count in counts.items())
 
 
 def _columns(run: Run) -> dict[str, Any]:
