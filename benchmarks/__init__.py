@@ -1,0 +1,1 @@
+"""Budgets of the product, measured: `python -m benchmarks.<name>`."""
