@@ -1,7 +1,7 @@
 """How many one-event POSTs a second the streaming inlet takes, synced to the log before each answer.
 
-Guards against the complaint that "ingestion is the bottleneck": the figure is requests a second of one server process, and the CPU
-it spends per request. The client runs in another process and only writes and counts bytes.
+Guards against the complaint that "ingestion is the bottleneck": the figures are requests a second of one server process, and the
+CPU it spends per request. The client runs in another process and only writes and counts bytes.
 
     python -m benchmarks.inlet --connections 128 --seconds 5
 """
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -93,7 +94,7 @@ async def _serve(folder: Path, port: int, max_linger_ms: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     serving = asyncio.create_task(server.serve())
     await stopping.wait()
-    server.stop()
+    server.stop()  # type: ignore[no-untyped-call]
     await serving
     app.close()
 
@@ -181,11 +182,8 @@ async def load(port: int, pid: int, connection_count: int, seconds: float, batch
             request_of([event(number) for number in numbers[start : start + batch]], is_batch=batch > 1)
             for start in range(0, len(numbers), batch)
         ]
-        _, protocol = await loop.create_connection(
-            lambda requests=requests: _Connection(requests, times, failures),
-            "127.0.0.1",
-            port,  # type: ignore[misc]
-        )
+        make = partial(_Connection, requests, times, failures)
+        _, protocol = await loop.create_connection(make, "127.0.0.1", port)
         open_ones.append(protocol)
     await asyncio.sleep(WARM_UP_SECONDS)
     times.clear()

@@ -275,7 +275,7 @@ def test_missing_entity_and_nameless_source_are_failures_of_validation(kit: Inle
 
 
 def test_batch_answers_one_entry_per_message_in_order(kit: InletKit) -> None:
-    bad_format = {"header": {}, "body": {}}
+    bad_format: dict[str, Any] = {"header": {}, "body": {}}
     invalid = message({**EVENT, "foo": 1})
     reply = kit.post(MANY, {"messages": [message(), bad_format, invalid, message(imsOrgId="O"), 5, message()]})
     assert reply.status == 207
