@@ -129,6 +129,29 @@ def test_reading_stops_at_the_limit(lake: Lake) -> None:
     assert ids(lake, limit=3) == ["a", "b", "c"]
 
 
+def test_fields_that_hold_something_are_known_by_path(lake: Lake) -> None:
+    form = {
+        "properties": {
+            "_id": {"type": "string"},
+            "empty": {"type": "string"},
+            "person": {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}},
+            "tags": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "string"}}},
+            },
+            "none": {"type": "array", "items": {"type": "string"}},
+            "identityMap": FORM["properties"]["identityMap"],
+            "after": {"type": "boolean"},
+        }
+    }
+    first = {"_id": "a", "person": {"name": "Ada"}, "tags": [{"k": "x"}], "none": [], "identityMap": {"E": [{"id": "1"}]}}
+    lake.append(ORDERS, entity_schema(form), "b1", [LakeRow(first, 0, 0, 0)], committed_offset=1)
+    lake.append(ORDERS, entity_schema(form), "b2", [LakeRow({"after": False}, 1, 0, 0)], committed_offset=2)
+    assert lake.filled_paths(ORDERS, "b1") == {"_id", "person.name", "tags.k", "identityMap"}
+    assert lake.filled_paths(ORDERS, "b2") == {"after"}
+    assert lake.filled_paths(ORDERS, "b3") == set()
+
+
 def test_only_the_columns_asked_for_are_read(lake: Lake) -> None:
     entity = {"_id": "a", "total": 1.0, "first-name": "Ada"}
     lake.append(ORDERS, SCHEMA, "b1", [LakeRow(entity, 0, 0, 0)], committed_offset=1)

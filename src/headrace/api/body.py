@@ -19,8 +19,21 @@ JsonBody = Annotated[Any, Body()]
 RAW_BODY = {"x-headrace-body": "raw"}
 """For ``openapi_extra`` of a route that reads its body itself, whatever its type: uploads and forms."""
 
+_MOST_BYTES = "x-headrace-most-bytes"
 _LONGEST_JSON_BYTES = 10_000_000
 _LONGEST_RAW_BYTES = 256_000_000
+
+
+def raw_body(most_bytes: int) -> dict[str, Any]:
+    """Return what ``openapi_extra`` of a route says whose raw body may have this length."""
+    return {**RAW_BODY, _MOST_BYTES: most_bytes}
+
+
+def longest_bytes(route: APIRoute) -> int:
+    """Return how long the body of a route may be, after it is uncompressed."""
+    if not is_raw(route):
+        return _LONGEST_JSON_BYTES
+    return int((route.openapi_extra or {}).get(_MOST_BYTES, _LONGEST_RAW_BYTES))
 
 
 def is_raw(route: APIRoute) -> bool:
@@ -40,7 +53,7 @@ def is_json(headers: Headers) -> bool:
     return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
 
 
-async def prepared(receive: Receive, headers: Headers, *, is_raw: bool) -> Receive:
+async def prepared(receive: Receive, headers: Headers, *, is_raw: bool, most: int) -> Receive:
     """Return a receiver of the body: uncompressed, and refused when it is too large.
 
     A JSON body is read here as a whole; a raw one is passed on piece by piece.
@@ -49,7 +62,6 @@ async def prepared(receive: Receive, headers: Headers, *, is_raw: bool) -> Recei
         GatewayRefusal: The body is larger than the route takes.
         BodyMalformed: The body's compression cannot be undone.
     """
-    most = _LONGEST_RAW_BYTES if is_raw else _LONGEST_JSON_BYTES
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)

@@ -55,7 +55,9 @@ SERVICES = (
 # Modules of `headrace.api` that have a `router`; a new service adds its name here.
 ROUTER_MODULES = (
     "activation",
+    "batch_ingestion",
     "conversion",
+    "data_access",
     "flow_service",
     "catalog",
     "catalog_batches",
@@ -64,6 +66,7 @@ ROUTER_MODULES = (
     "identity_graphs",
     "ims",
     "merge_policies",
+    "profile",
     "sandboxes",
     "schema_registry",
 )

@@ -107,7 +107,7 @@ class Gateway:
             return
         try:
             route, found = self._admit(scope, headers, exchange)
-            receive = await body.prepared(receive, headers, is_raw=body.is_raw(route))
+            receive = await body.prepared(receive, headers, is_raw=body.is_raw(route), most=body.longest_bytes(route))
         except HeadraceError as error:
             await render(error, exchange)(scope, receive, send)
             return

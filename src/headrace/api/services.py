@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from headrace.governance.secrets import SecretBox
     from headrace.identity.clusters import GraphReader
     from headrace.identity.namespaces import Namespaces
+    from headrace.ingest.batch_import import BatchImport
+    from headrace.ingest.data_access import DataAccess
     from headrace.profile.access import ProfileAccess
     from headrace.profile.policies import MergePolicies
     from headrace.profile.reader import ProfileReader
@@ -66,3 +68,5 @@ class Services:
     audiences: Any  # audience.Audiences
     dataflows: Any  # activation.Dataflows
     flow_service: "FlowService"
+    imports: "BatchImport"
+    data_access: "DataAccess"

@@ -14,6 +14,7 @@ import msgspec
 
 from headrace.clock import Clock
 from headrace.errors import NotFound
+from headrace.ingest.batch_folders import ANNOUNCED, STAGING, quarantine_folder, staging_folder
 from headrace.ingest.files import CORRUPT, EMPTY_FILE, FileFormat, FileUnreadable, SourceRow, columns_in, read_rows
 from headrace.ingest.mapping.mapper import TRANSFORM_ERROR, Mapper
 from headrace.ingest.row_errors import RowErrors
@@ -25,8 +26,7 @@ from headrace.storage.disk import mapped_full, write_atomically
 from headrace.storage.log import Log
 from headrace.telemetry import log
 
-STAGING, QUARANTINE, RECORDS = "staging", "quarantine", "records"
-ANNOUNCED = "announced"
+RECORDS = "records"
 _encode = msgspec.json.Encoder().encode
 
 Convert = Callable[[dict[str, Any]], dict[str, Any]]
@@ -180,8 +180,8 @@ class BatchLoader:
 
     def _process(self, batch: CompletedBatch) -> Generator[None]:
         self._book.started(batch)
-        valid = ValidRows(self._home / STAGING / batch.id)
-        errors = RowErrors(self._home / QUARANTINE / batch.id, has_diagnostics=batch.has_diagnostics)
+        valid = ValidRows(staging_folder(self._home, batch.id))
+        errors = RowErrors(quarantine_folder(self._home, batch.id), has_diagnostics=batch.has_diagnostics)
         reason: FileUnreadable | None = None
         try:
             yield from self._sort_rows(batch, valid, errors)
@@ -217,7 +217,7 @@ class BatchLoader:
             predecessors=batch.predecessors,
         )
         offset = self._topic.append([encode_entry(entry)])
-        write_atomically(self._home / STAGING / batch.id / ANNOUNCED, str(offset).encode())
+        write_atomically(staging_folder(self._home, batch.id) / ANNOUNCED, str(offset).encode())
         self._loaded += 1
 
     def _fail(self, batch: CompletedBatch, reasons: list[dict[str, Any]], errors: RowErrors, valid: ValidRows) -> None:

@@ -10,7 +10,7 @@ import io
 import mmap
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -92,7 +92,7 @@ AcceptColumns = Callable[[pa.Schema | Sequence[str]], None]
 
 def read_rows(
     path: Path, format_: FileFormat, *, accept_columns: AcceptColumns = lambda _: None, is_flat: bool = False
-) -> Iterator[Rows]:
+) -> Generator[Rows]:
     """Yield the rows of a file in chunks of a few megabytes.
 
     Args:

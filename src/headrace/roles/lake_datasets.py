@@ -40,6 +40,9 @@ class Counts:
         output_files: Number of files.
         started_at_ms: When the first record was read (epoch ms); 0 when unknown.
         flow_ids: Dataflows that brought the records.
+        total_rows: Rows that the table has now.
+        total_bytes: Bytes of all its files.
+        filled_paths: Fields that the added rows fill, as dotted paths.
     """
 
     rows: int = 0
@@ -49,3 +52,6 @@ class Counts:
     output_files: int = 0
     started_at_ms: int = 0
     flow_ids: tuple[str, ...] = ()
+    total_rows: int = 0
+    total_bytes: int = 0
+    filled_paths: frozenset[str] = frozenset()

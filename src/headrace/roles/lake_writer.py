@@ -362,7 +362,8 @@ class LakeWriter:
         self._records += promise.rows
         self._skipped += promise.skipped
         self._commits += 1
-        files = self._lake.files(dataset.table, promise.batch_id)
+        every = self._lake.files(dataset.table)
+        files = [file for file in every if file.batch_id == promise.batch_id]
         counts = Counts(
             rows=promise.rows,
             skipped=promise.skipped,
@@ -371,6 +372,9 @@ class LakeWriter:
             output_files=len(files),
             started_at_ms=promise.started_at_ms,
             flow_ids=promise.flow_ids,
+            total_rows=self._lake.row_count(dataset.table),
+            total_bytes=sum(file.byte_count for file in every),
+            filled_paths=frozenset(self._lake.filled_paths(dataset.table, promise.batch_id)),
         )
         if promise.is_claim:
             self._catalog.promoted(dataset, promise.batch_id, counts, promise.predecessors)

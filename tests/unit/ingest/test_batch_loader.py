@@ -9,7 +9,6 @@ import pytest
 
 from headrace.clock import ManualClock
 from headrace.errors import NotFound
-from headrace.ingest import batch as batch_module
 from headrace.ingest.batch import BatchLoader, CompletedBatch, UploadedFile
 from headrace.ingest.files import FileFormat
 from headrace.ingest.mapping.mapper import FieldMapping, Mapper
@@ -274,7 +273,3 @@ def test_large_batches_are_cut_into_files(world: World, monkeypatch: pytest.Monk
     world.run()
     assert len(world.entries()[0].files) == 3
     assert [row["_id"] for row in world.rows()] == [str(number) for number in range(9)]
-
-
-def test_the_modules_folders_are_those_that_others_read() -> None:
-    assert (batch_module.STAGING, batch_module.QUARANTINE) == ("staging", "quarantine")

@@ -45,12 +45,30 @@ def is_json_text(field: pa.Field) -> bool:
     return bool(field.metadata and field.metadata.get(_DOC) == JSON_TEXT)
 
 
+def leaf_paths(schema: pa.Schema) -> list[str]:
+    """Return the dotted path of each leaf column in Parquet's order; a map has one more than its items, for the keys.
+
+    Lists add nothing to a path, and all leaves of a map have the map's own.
+    """
+    return [path for field in schema for path in _leaves(field.type, field.name)]
+
+
 def grown(present: pa.Schema, wanted: pa.Schema) -> pa.Schema:
     """Return ``present`` with the columns of ``wanted`` that it lacks, at any depth.
 
     A column never changes its type, except from INT32 to INT64; where both schemas disagree the present type stays.
     """
     return pa.schema(_grown_fields(list(present), list(wanted)))
+
+
+def _leaves(type_: pa.DataType, path: str) -> list[str]:
+    if pa.types.is_struct(type_):
+        return [leaf for field in type_.fields for leaf in _leaves(field.type, f"{path}.{field.name}")]
+    if pa.types.is_list(type_):
+        return _leaves(type_.value_type, path)
+    if pa.types.is_map(type_):
+        return [path] * (1 + len(_leaves(type_.item_type, path)))
+    return [path]
 
 
 def _fields(properties: Mapping[str, Any]) -> list[pa.Field]:

@@ -165,6 +165,10 @@ class Lake(Protocol):
         """Return the number of rows of a table or of one batch of it; 0 for an unknown table."""
         ...
 
+    def filled_paths(self, table: TableId, batch_id: str) -> set[str]:
+        """Return the fields that rows of a batch fill, as dotted paths of leaves; a map is one leaf, a list is as its items."""
+        ...
+
     def read(
         self,
         table: TableId,

@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError
 
 from headrace.storage.disk import mapped_full, sync_file, write_atomically
 from headrace.storage.errors import StorageUnavailable
-from headrace.storage.lake.arrow import BATCH, META_SCHEMA, OFFSET, grown, with_meta
+from headrace.storage.lake.arrow import BATCH, META_NAMES, META_SCHEMA, OFFSET, grown, leaf_paths, with_meta
 from headrace.storage.lake.base import LakeFile, LakeRow, TableId, Written
 from headrace.storage.lake.columns import table_of
 from headrace.storage.lake.durable import ACTUAL, ORIGIN, DurableFileIO
@@ -175,6 +175,16 @@ class IcebergLake:
             snapshot = found.current_snapshot()
             summary = snapshot.summary if snapshot else None
             return int(summary["total-records"] or 0) if summary else 0
+
+    def filled_paths(self, table: TableId, batch_id: str) -> set[str]:
+        """See `Lake.filled_paths`."""
+        found: set[str] = set()
+        for file in self.files(table, batch_id):
+            with pq.ParquetFile(file.path) as parquet:
+                paths, metadata = leaf_paths(parquet.schema_arrow), parquet.metadata
+                groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+                found.update(path for index, path in enumerate(paths) if any(_is_filled(group.column(index)) for group in groups))
+        return found - META_NAMES
 
     def read(
         self,
@@ -363,6 +373,11 @@ def _identifier(table: TableId) -> tuple[str, str]:
 
 def _offset(table: Table) -> int:
     return int(table.metadata.properties.get(OFFSET_PROPERTY, "0"))
+
+
+def _is_filled(column: pq.ColumnChunkMetaData) -> bool:
+    statistics = column.statistics
+    return statistics is None or not statistics.has_null_count or statistics.null_count < column.num_values
 
 
 def _of_batch(batch_id: str | None) -> BooleanExpression:

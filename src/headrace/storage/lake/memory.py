@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from headrace.storage.lake.arrow import META_SCHEMA, grown, with_meta
+from headrace.storage.lake.arrow import META_NAMES, META_SCHEMA, grown, with_meta
 from headrace.storage.lake.base import LakeFile, LakeRow, TableId, Written
 from headrace.storage.lake.columns import table_of
 from headrace.storage.lake.errors import TableUnknown
@@ -77,6 +77,14 @@ class MemoryLake:
         """See `Lake.row_count`."""
         return sum(part.num_rows for part in self._parts(table, batch_id))
 
+    def filled_paths(self, table: TableId, batch_id: str) -> set[str]:
+        """See `Lake.filled_paths`."""
+        found: set[str] = set()
+        for part in self._parts(table, batch_id):
+            for name in set(part.column_names) - META_NAMES:
+                found |= _filled(part.column(name).combine_chunks(), name)
+        return found
+
     def read(
         self,
         table: TableId,
@@ -105,6 +113,19 @@ class MemoryLake:
     def _parts(self, table: TableId, batch_id: str | None) -> list[pa.Table]:
         found = self._tables.get(table)
         return [part for name, part in found.parts if batch_id in (None, name)] if found else []
+
+
+def _filled(array: pa.Array, path: str) -> set[str]:
+    if array.null_count == len(array):
+        return set()
+    if pa.types.is_struct(array.type):
+        children = zip(array.type.fields, array.flatten(), strict=True)
+        return {leaf for field, child in children for leaf in _filled(child, f"{path}.{field.name}")}
+    if pa.types.is_list(array.type):
+        return _filled(array.flatten(), path)
+    if pa.types.is_map(array.type):
+        return {path} if len(array.keys) else set()
+    return {path}
 
 
 class MemoryAppend:

@@ -1,0 +1,54 @@
+"""Where the files of a batch lie.
+
+Ids of batches and names of files come from outside: a batch whose id could leave its folder does not exist here, and files lie
+under hashes of their names.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from headrace.catalog.errors import BatchUnknown
+
+STAGING, QUARANTINE = "staging", "quarantine"
+ANNOUNCED = "announced"
+_UPLOADS = "files"
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+def is_safe_id(batch_id: str) -> bool:
+    """Tell whether a batch's id can be the name of a folder."""
+    return _SAFE_ID.fullmatch(batch_id) is not None
+
+
+def staging_folder(home: Path, batch_id: str) -> Path:
+    """Return the folder of a batch's uploads and valid rows.
+
+    Raises:
+        BatchUnknown: The id is none that a batch with files can have.
+    """
+    return home / STAGING / _checked(batch_id)
+
+
+def quarantine_folder(home: Path, batch_id: str) -> Path:
+    """Return the folder of what a batch has set aside.
+
+    Raises:
+        BatchUnknown: The id is none that a batch with files can have.
+    """
+    return home / QUARANTINE / _checked(batch_id)
+
+
+def upload_path(home: Path, batch_id: str, name: str) -> Path:
+    """Return where an uploaded file lies.
+
+    Raises:
+        BatchUnknown: The id is none that a batch with files can have.
+    """
+    return staging_folder(home, batch_id) / _UPLOADS / hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
+def _checked(batch_id: str) -> str:
+    if not is_safe_id(batch_id):
+        raise BatchUnknown(batch_id)
+    return batch_id
