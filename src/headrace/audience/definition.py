@@ -66,7 +66,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     lifecycle_state: str = PUBLISHED
     labels: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    governance: Json = {"excludeOptOut": True}
+    governance: Json = msgspec.field(default_factory=lambda: {"excludeOptOut": True})
     namespace: str = PQL_NAMESPACE
     audience_id: str = ""
     origin: str = PQL_ORIGIN

@@ -15,10 +15,11 @@ from headrace.identity.namespaces import Namespaces
 from headrace.identity.normalise import normalised
 from headrace.identity.xid import decode_xid, encode_xid
 from headrace.model import Sandbox
-from headrace.profile.merge import MergeRule, merge_records, ordered_fragments, restricted
+from headrace.profile.merge import merge_records, ordered_fragments, restricted
 from headrace.profile.person import Person, StoredEvent
 from headrace.profile.policies import MergePolicies, MergePolicy
 from headrace.profile.reader import ProfileReader
+from headrace.profile.rules import PolicyRules
 from headrace.profile.view import identity_map, membership_map
 
 PROFILE_CLASS = "_xdm.context.profile"
@@ -106,6 +107,7 @@ class ProfileAccess:
         self._policies = policies
         self._catalog = catalog
         self._audience_ids = audience_ids
+        self._rules = PolicyRules(policies, catalog)
 
     def asked(self, sandbox: Sandbox, entity_id: str, namespace: str | None) -> Asked:
         """Return the identity that ``entity_id`` and a namespace code, or an XID alone, stand for.
@@ -152,18 +154,10 @@ class ProfileAccess:
     def _policy(self, sandbox: Sandbox, policy_id: str | None) -> MergePolicy:
         return self._policies.policy(sandbox, policy_id) if policy_id else self._policies.default(sandbox)
 
-    def rule(self, sandbox: Sandbox, policy: MergePolicy) -> MergeRule:
-        """Return how a merge policy merges fragments."""
-        precedence = None
-        if policy.attribute_merge == "dataSetPrecedence":
-            numbers = {item.id: item.number for item in self._catalog.datasets(sandbox)}
-            precedence = tuple(numbers[item] for item in policy.order if item in numbers)
-        return MergeRule(precedence, policy.graph != "none")
-
     def _shown(
         self, sandbox: Sandbox, asked: Asked, person: Person, policy: MergePolicy, fields: Sequence[str]
     ) -> dict[str, Any]:
-        rule = self.rule(sandbox, policy)
+        rule = self._rules.of(sandbox, policy)
         vertex = next(
             (place for place, item in enumerate(person.identities) if item.key == (asked.namespace_id, asked.value)), None
         )

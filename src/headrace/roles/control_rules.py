@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from headrace.activation.dataflows import Dataflows
 from headrace.audience.service import Audiences
-from headrace.catalog.datasets import Catalog, Dataset
+from headrace.catalog.dataset import Dataset
+from headrace.catalog.datasets import Catalog
 from headrace.catalog.sandboxes import Sandboxes
 from headrace.identity.extract import IdentityExtractor
 from headrace.identity.namespaces import Namespaces
 from headrace.model import Sandbox
 from headrace.pql.compile.streaming import Program, StreamingAudience, compile_streaming
-from headrace.profile.merge import TIMESTAMP_ORDERED, MergeRule
+from headrace.profile.rules import PolicyRules
 from headrace.roles.pipeline_rules import DatasetRules, SandboxRules
-from headrace.schemas.registry import SchemaRegistry
+from headrace.schemas import SchemaRegistry
 
 # Namespaces of these types identify no person: they make no vertex of a graph.
 _NO_GRAPH_TYPES = ("NON_PEOPLE", "PARTNER", "B2B_")
@@ -30,7 +30,7 @@ class ControlRules:
     namespaces: Namespaces
     audiences: Audiences
     dataflows: Dataflows
-    policies: "PolicyRules"
+    policies: PolicyRules
     _programs: dict[int, tuple[tuple[tuple[int, int], ...], Program]] = field(default_factory=dict)
 
     def revision(self) -> int:
@@ -48,7 +48,7 @@ class ControlRules:
         return SandboxRules(
             sandbox=sandbox,
             datasets=self._datasets(sandbox),
-            merge=self.policies.rule(sandbox),
+            merge=self.policies.default(sandbox),
             program=self._program(sandbox, streaming, versions),
             versions=versions,
             interest=interest,
@@ -91,23 +91,6 @@ class ControlRules:
         if namespace is None or namespace.id_type.startswith(_NO_GRAPH_TYPES):
             return None
         return namespace.id
-
-
-class PolicyRules(Protocol):
-    """Gives the merge rule of a sandbox's default policy."""
-
-    def rule(self, sandbox: Sandbox) -> MergeRule:
-        """Return how fragments merge by default."""
-        ...
-
-
-class TimestampOrderedEverywhere:
-    """The rule of a sandbox whose default policy nobody changed."""
-
-    def rule(self, sandbox: Sandbox) -> MergeRule:
-        """See `PolicyRules.rule`."""
-        del sandbox
-        return TIMESTAMP_ORDERED
 
 
 class _NamespaceFinder:

@@ -81,9 +81,7 @@ class Operations:
             "applied": pipeline.get("records_applied", 0),
             "inLake": lake.get("records_in_lake", 0),
             "changes": pipeline.get("changes", 0),
-            "delivered": activation.get("delivered", 0),
-            "waiting": activation.get("waiting", 0),
-            "dead": activation.get("dead", 0),
+            **{name: _total(activation, name) for name in ("delivered", "waiting", "dead")},
             "offsets": {
                 "records": accepted_end,
                 "pipeline": pipeline.get("offset", 0),
@@ -94,20 +92,24 @@ class Operations:
         }
 
     def _is_settled(self, accepted_end: int, statuses: dict[str, dict[str, Any]]) -> bool:
-        pipeline, lake = statuses["pipeline"], statuses["lake_writer"]
-        scheduler, activation = statuses["scheduler"], statuses["activation"]
+        lake_offset = statuses["lake_writer"].get("lake_offset", -1)
+        return self._has_done_what_is_due(accepted_end, statuses) and lake_offset >= accepted_end
+
+    def _has_done_what_is_due(self, accepted_end: int, statuses: dict[str, dict[str, Any]]) -> bool:
+        pipeline, scheduler, activation = (statuses[role] for role in ("pipeline", "scheduler", "activation"))
         if not all(statuses[role] for role in ROLES):
             return False
         now_ms = self._clock.now_ms() if self._clock.is_manual else 0
+        revision = self._control.revision()
         return (
             pipeline["offset"] >= accepted_end
             and pipeline["sweeps"] == 0
-            and pipeline["revision"] >= self._control.revision()
-            and lake["lake_offset"] >= accepted_end
+            and pipeline["revision"] >= revision
             and activation["offset"] >= pipeline["changes"]
+            and activation["revision"] >= revision
             and bool(activation["is_idle"])
             and bool(scheduler.get("is_idle", True))
-            and all(status.get("caught_up_ms", 0) >= now_ms for status in (pipeline, lake, scheduler, activation))
+            and all(status.get("caught_up_ms", 0) >= now_ms for status in (pipeline, scheduler, activation))
         )
 
     def move_clock(self, now_ms: int) -> dict[str, Any]:
@@ -135,20 +137,25 @@ class Operations:
     def _dues(self, now_ms: int) -> list[int]:
         # The pipeline fires its timers at their own instants however far the clock jumps; the others act at the clock's.
         dues = []
-        for role in ("scheduler", "activation", "lake_writer"):
+        for role in ("scheduler", "activation"):
             due = (self._board.read(role) or {}).get("next_due_ms")
             if due is not None and due > now_ms:
                 dues.append(due)
         return dues
 
     def _settle(self) -> None:
+        # The lake follows in its own steps: what reads it waits for it, so the clock need not.
         deadline = time.monotonic() + _LONGEST_MOVE_SECONDS
         while True:
             accepted_end = self._log.topic("records").next_offset()
             statuses = {role: self._board.read(role) or {} for role in ROLES}
-            if self._is_settled(accepted_end, statuses):
+            if self._has_done_what_is_due(accepted_end, statuses):
                 return
             if time.monotonic() > deadline:
                 log("gateway", logging.ERROR, "The clock cannot be moved on.", statuses=statuses)
                 raise ClockStuck("What fell due is not done yet.", retry_after_seconds=1)
             time.sleep(_POLL_SECONDS)
+
+
+def _total(activation: dict[str, Any], name: str) -> int:
+    return sum(flow.get(name, 0) for flow in activation.get("flows", {}).values())

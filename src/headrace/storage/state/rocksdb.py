@@ -1,9 +1,10 @@
 """Hot state on RocksDB: the pipeline opens it for writing, other processes follow through a secondary instance."""
 
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from rocksdict import (
     AccessType,
@@ -48,7 +49,7 @@ def _mapped(error: Exception, action: str) -> Exception:
 
 
 class _RocksReader:
-    _database: Rdict
+    _database: Any
 
     def get(self, key: bytes) -> bytes | None:
         """See `StateReader.get`."""
@@ -106,24 +107,44 @@ class RocksState(_RocksReader):
 
 
 class RocksStateFollower(_RocksReader):
-    """A reader in another process than the writer's."""
+    """A reader in another process than the writer's; opens with its first use, and is empty until there is a store."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._opened: Rdict | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def _database(self) -> Rdict:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def _open(self) -> Rdict:
+        if not (self._folder / "CURRENT").exists():
+            raise StorageUnavailable("The hot state does not exist yet.", retry_after_seconds=1)
         self._scratch = tempfile.TemporaryDirectory(prefix="headrace-follower-")
+        access = AccessType.secondary(self._scratch.name)
         try:
-            self._database = Rdict(str(folder), options=_options(), access_type=AccessType.secondary(self._scratch.name))
+            return Rdict(str(self._folder), options=_options(), access_type=access)
         except Exception as error:
-            self._scratch.cleanup()
             raise _mapped(error, "be followed") from error
 
     def refresh(self) -> None:
         """See `StateReader.refresh`."""
+        database = self._database
         try:
-            self._database.try_catch_up_with_primary()
+            with self._lock:
+                database.try_catch_up_with_primary()
         except Exception as error:
             raise _mapped(error, "be followed") from error
 
     def close(self) -> None:
         """See `StateReader.close`."""
-        self._database.close()
-        self._scratch.cleanup()
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+            if self._scratch is not None:
+                self._scratch.cleanup()
