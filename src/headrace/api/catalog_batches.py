@@ -43,7 +43,7 @@ def list_unique_values(field: str, request: Request, context: Context = Depends(
 
 
 def _applied(query: CatalogQuery) -> CatalogQuery:
-    return query.without("status", "dataSet", "dataSetId", "batch")
+    return query.without("status", "dataSet" if query.values_of("dataSet") else "dataSetId", "batch")
 
 
 def _rows(context: Context, query: CatalogQuery) -> Iterator[dict[str, Any]]:
@@ -63,7 +63,9 @@ def _rows(context: Context, query: CatalogQuery) -> Iterator[dict[str, Any]]:
     )
     for batch in context.services.batches.list(sandbox, wanted):
         if wanted_batches is None or batch.id in wanted_batches:
-            yield {"id": batch.id, **batch_body(batch, datasets.get(batch.dataset), context)}
+            dataset = datasets.get(batch.dataset)
+            keys = {"id": batch.id, "batch": batch.id, "dataSet": dataset.id if dataset else None}
+            yield {**keys, **batch_body(batch, dataset, context)}
 
 
 def batch_body(batch: Batch, dataset: Dataset | None, context: Context) -> dict[str, Any]:

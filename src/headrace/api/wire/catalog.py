@@ -15,6 +15,7 @@ from headrace.errors import InvalidInput
 Row = dict[str, Any]
 _MOST, _DEFAULT_LIMIT, _MOST_WITH_SCHEMAS = 100, 20, 20
 _DEFAULT_ORDER = "desc:created"
+_HIDDEN = frozenset({"id", "batch", "dataSet"})  # members that serve filters alone
 _RANGES = {
     "createdAfter": ("created", True),
     "createdBefore": ("created", False),
@@ -64,8 +65,11 @@ class CatalogQuery:
         return next((item.values for item in self.conditions if item.field == field and item.operator == "=="), None)
 
     def without(self, *fields: str) -> "CatalogQuery":
-        """Return the query without the filters on some members, which the caller has applied."""
-        kept = tuple(item for item in self.conditions if item.field not in fields)
+        """Return the query without what `values_of` gives for some members, since the caller has applied it."""
+        applied = [
+            next((item for item in self.conditions if item.field == name and item.operator == "=="), None) for name in fields
+        ]
+        kept = tuple(item for item in self.conditions if not any(item is other for other in applied))
         return CatalogQuery(
             self.limit, self.start, self.properties, self.order, self.is_default_order, kept, self.tags, self.ranges
         )
@@ -85,7 +89,7 @@ class CatalogQuery:
     def shown(self, row: Row) -> Row:
         """Return the members that were asked for; the id is the key, not a member."""
         names = self.properties or tuple(row)
-        return {name: row[name] for name in names if name in row and name != "id"}
+        return {name: row[name] for name in names if name in row and name not in _HIDDEN}
 
     def _fits(self, row: Row) -> bool:
         return (
