@@ -28,8 +28,10 @@ from headrace.governance.secrets import SecretBox
 from headrace.identity.namespaces import Namespaces
 from headrace.ingest.batch import BatchLoader
 from headrace.ingest.batch_book import CatalogBook
+from headrace.ingest.batch_import import BatchImport
 from headrace.ingest.commit import GroupCommit
 from headrace.ingest.counting import InletCounter
+from headrace.ingest.data_access import DataAccess
 from headrace.ingest.failed_batches import CatalogFailedBatches
 from headrace.ingest.inlets import Inlets
 from headrace.ingest.mapping.expression import compile_expression
@@ -68,7 +70,7 @@ FLUSH_BELL = "flush"
 _BELLS: Mapping[str, tuple[str, ...]] = {
     "pipeline": ("records", "control", "clock"),
     "lake_writer": ("records", "control", "clock", FLUSH_BELL),
-    "scheduler": ("control", "clock", "jobs"),
+    "scheduler": ("control", "clock", "batches", "jobs"),
     "activation": ("changes", "control", "clock"),
 }
 
@@ -112,6 +114,11 @@ class Home:
     def followed_state(self) -> RocksStateFollower:
         """The hot state as other processes than the pipeline see it."""
         return RocksStateFollower(self.path / "state")
+
+    @cached_property
+    def lake(self) -> IcebergLake:
+        """The dataset tables."""
+        return IcebergLake(self.path / "lake")
 
     @cached_property
     def secrets(self) -> SecretBox:
@@ -225,6 +232,9 @@ class Home:
 
     def services(self) -> Services:
         """Return what the routes call."""
+        flows = self.flow_service.flows
+        self.audiences.connect(users_of=flows.users_of_audience)
+        self.catalog.connect(users_of=flows.users_of_dataset)
         return Services(
             settings=self.settings,
             clock=self.clock,
@@ -245,6 +255,8 @@ class Home:
             audiences=self.audiences,
             dataflows=self.flow_service.dataflows,
             flow_service=self.flow_service,
+            imports=BatchImport(self.control, self.catalog, self.batches, self.log, self.path, self.clock),
+            data_access=DataAccess(self.catalog, self.batches, self.lake, self.path),
         )
 
 
@@ -270,7 +282,7 @@ def make_lake_writer(home: Home) -> LakeWriter:
     """Return the lake writer role over the stores of a home folder."""
     catalog = CatalogOfLake(home.sandboxes, home.catalog, home.batches, home.schemas, home.clock)
     return LakeWriter(
-        IcebergLake(home.path / "lake"),
+        IcebergLake(home.path / "lake"),  # the role closes it, and opens another after a fault
         home.log,
         catalog,
         SeenEvents(RocksState(home.path / "lake" / "seen")),
