@@ -68,6 +68,7 @@ ROUTER_MODULES = (
     "merge_policies",
     "profile",
     "sandboxes",
+    "segmentation",
     "schema_registry",
 )
 

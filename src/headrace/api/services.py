@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from headrace.activation.service import FlowService
+    from headrace.audience.segmentation import Segmentation
+    from headrace.audience.service import Audiences
     from headrace.catalog.batches import Batches
     from headrace.catalog.datasets import Catalog
     from headrace.catalog.sandboxes import Sandboxes
@@ -65,7 +67,8 @@ class Services:
     policies: "MergePolicies"
     operations: Operations
     # A stage that is written adds its services below, typed under TYPE_CHECKING above.
-    audiences: Any  # audience.Audiences
+    audiences: "Audiences"
+    segmentation: "Segmentation"
     dataflows: Any  # activation.Dataflows
     flow_service: "FlowService"
     imports: "BatchImport"

@@ -212,6 +212,13 @@ class SegmentJobs:
                 store.change_job(connection, job.id, {"status": CANCELLING, "updated_at": now_ms}, only_in=(PROCESSING,))
         return self.get(sandbox, job_id)
 
+    def evaluated_at(self, sandbox: Sandbox, audience_id: str) -> int | None:
+        """Return the instant of the last job that has evaluated an audience (epoch ms), None when none has."""
+        for job in self.all(sandbox):
+            if job.status == SUCCEEDED and audience_id in job.body.figures.audiences:
+                return job.body.figures.started_at
+        return None
+
     # --- what runs --------------------------------------------------------------------------------------------------------
 
     def open(self) -> list[Job]:

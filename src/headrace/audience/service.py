@@ -70,7 +70,7 @@ class Audiences:
         self._control = control
         self._clock = clock
         self._policies = policies
-        self._binder = Binder(schemas)
+        self.binder = Binder(schemas)
         self._users_of: UsersOf = lambda _sandbox, _audience_id: ()
         self._rules_of: RulesOf = lambda _sandbox: MethodRules()
         self._known: dict[int, tuple[int, tuple[Audience, ...]]] = {}
@@ -96,7 +96,7 @@ class Audiences:
 
     def _loaded(self, connection: Connection, sandbox: Sandbox) -> tuple[Audience, ...]:
         def binder(audience: Audience) -> Any:
-            return self._binder.bound(sandbox, audience)
+            return self.binder.bound(sandbox, audience)
 
         return tuple(audience_of(row, binder) for row in store.audience_rows(connection, sandbox.number))
 
@@ -135,7 +135,7 @@ class Audiences:
 
     def unions(self, sandbox: Sandbox) -> Unions:
         """Return the union schemas that queries are bound to."""
-        return self._binder.unions(sandbox)
+        return self.binder.unions(sandbox)
 
     def dependents(self, sandbox: Sandbox, audience_id: str) -> list[Audience]:
         """Return the audiences whose queries name an audience."""
@@ -277,7 +277,7 @@ class Audiences:
             references=lambda audience_id: by_id[audience_id].dependencies if audience_id in by_id else (),
             own_id=audience.id,
         )
-        analysis = self._binder.analysed(sandbox, expression, known)
+        analysis = self.binder.analysed(sandbox, expression, known)
         _check_depth(analysis.dependencies.audience_ids, by_id)
         return decide(
             analysis,

@@ -230,7 +230,7 @@ def ups(fault: Fault) -> Any:
     code = fault.numbered("UPAPI") if fault.wire_code else f"{code}-{fault.status}"
     return {
         "requestId": fault.request_id,
-        "errors": {str(fault.status): [{"code": code, "message": fault.message}]},
+        "errors": {str(fault.status): [{"code": code, "message": text} for text in fault.sub_errors or (fault.message,)]},
         "type": f"https://ns.adobe.com/aep/errors/{code}",
         "title": fault.message,
         "status": fault.status,

@@ -211,14 +211,10 @@ class Shown:
     Attributes:
         sandbox: Its sandbox.
         dependents: Ids of the audiences that use it.
-        members: Persons in it now; None when that is not shown.
-        evaluated_at: When its members were counted (epoch ms).
     """
 
     sandbox: Sandbox
     dependents: tuple[str, ...] = ()
-    members: int | None = None
-    evaluated_at: int = 0
 
 
 def sandbox_body(sandbox: Sandbox) -> Json:
@@ -279,16 +275,18 @@ def audience_body(audience: Audience, shown: Shown) -> Json:
         "dependents": list(shown.dependents),
         "definedOn": [{"meta:resourceType": "unions", "meta:containerId": "tenant", "$ref": _PROFILE_UNION}],
     }
-    if shown.members is not None:
-        seconds = shown.evaluated_at // 1000
-        data = {"totalProfiles": shown.members}
-        body["metrics"] = {"type": "live", "id": audience.id, "data": data, "createEpoch": seconds, "updateEpoch": seconds}
     if audience.is_external:
         optional = {"datasetId": definition.dataset_id, "sourceId": definition.source_id, "audienceMeta": definition.meta}
         body |= {name: value for name, value in optional.items() if value}
     if definition.linked:
         body["linkedAudienceRef"] = definition.linked
     return body
+
+
+def live_metrics(audience_id: str, members: int, now_ms: int) -> Json:
+    """Return the size of an audience as its metrics; it is counted live, with every change of a membership."""
+    data = {"totalProfiles": members, "totalProfilesByStatus": {"realized": members}}
+    return {"type": "live", "id": audience_id, "data": data, "createEpoch": now_ms // 1000, "updateEpoch": now_ms // 1000}
 
 
 def evaluation_body(audience: Audience) -> Json:
