@@ -139,7 +139,7 @@ async def own(url: str) -> dict[str, Any]:
 
 async def aiohttp(url: str) -> dict[str, Any]:
     """Measure aiohttp."""
-    import aiohttp
+    import aiohttp  # type: ignore[import-not-found]
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
 
@@ -165,7 +165,7 @@ async def httpx(url: str) -> dict[str, Any]:
 
 async def pyreqwest(url: str) -> dict[str, Any]:
     """Measure pyreqwest, a client written in Rust."""
-    from pyreqwest.client import ClientBuilder
+    from pyreqwest.client import ClientBuilder  # type: ignore[import-not-found]
 
     async with ClientBuilder().max_connections(CONNECTIONS).build() as client:
 

@@ -100,7 +100,7 @@ class Lane:
         self._last_logged_ms = 0
         self._is_retiring = False
         self._dead_count = store.dead_count(self.flow_id)
-        self.counters = {"delivered": 0, "failed": 0, "excluded": 0, "retried": 0, "received": 0}
+        self.counters = {"received": 0, "delivered": 0, "bytes": 0, "retried": 0, "failed": 0, "excluded": 0}
         position = store.position(self.flow_id)
         self._read = first_offset if position is None else position.read
         if position is not None:
@@ -164,7 +164,7 @@ class Lane:
             return
         self.counters["received"] += 1
         if isinstance(message, Excluded):
-            self.counters["excluded"] += 1
+            self._count("excluded", message.code)
             return
         # Bodies of a backfill are made when their turn comes: there may be many, and live changes go first.
         is_backfill = bool(change.backfill_flow)
@@ -284,7 +284,7 @@ class Lane:
                 item.message = message
                 return True
             if isinstance(message, Excluded):
-                self.counters["excluded"] += 1
+                self._count("excluded", message.code)
         self._forget(item)  # the configuration has changed since it was read, and it is no longer wanted
         return False
 
@@ -304,6 +304,7 @@ class Lane:
     def _settle(self, item: _Item, outcome: Outcome) -> None:
         if isinstance(outcome, Delivered):
             self.counters["delivered"] += 1
+            self.counters["bytes"] += len(item.message.body) if item.message else 0
             self._forget(item)
             return
         now_ms = self._clock.now_ms()
@@ -357,7 +358,7 @@ class Lane:
         row = self._row(item, item.message, outcome)
         self._dead[item.sequence] = Dead(row, now_ms)
         self._dead_count += 1
-        self.counters["failed"] += 1
+        self._count("failed", row.code)
         if now_ms - self._last_logged_ms >= 60_000:  # one line a minute tells enough about a dead endpoint
             self._last_logged_ms = now_ms
             fields = {"flow_id": self.flow_id, "message_id": row.message_id, "code": row.code, "reason": row.reason}
@@ -377,6 +378,11 @@ class Lane:
             self._make_ready(behind.popleft())
         else:
             del self._persons[item.person_id]
+
+    def _count(self, name: str, code: str) -> None:
+        self.counters[name] += 1
+        detail = f"{name}:{code}"
+        self.counters[detail] = self.counters.get(detail, 0) + 1
 
     def _close(self, sequence: int) -> None:
         self._open.discard(sequence)
@@ -414,8 +420,7 @@ class Lane:
 
     def low_offset(self) -> int:
         """Return the smallest offset that is still needed from the topic."""
-        still_open = self._open | self._open_backfill | self._reopened
-        return min(still_open, default=self._read)
+        return min([self._read, *(min(offsets) for offsets in (self._open, self._open_backfill, self._reopened) if offsets)])
 
     def status(self) -> dict[str, int]:
         """Return the counters, how much is open, waiting and dead, and the offset reached."""

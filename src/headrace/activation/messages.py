@@ -26,7 +26,12 @@ NO_CONSENT = "ACTIVATION-0010-CONSENT"
 ALL_TRIGGERS = ExportTriggers()
 
 _encode = msgspec.json.Encoder().encode
-_iso = lru_cache(maxsize=4096)(iso_seconds)
+_VARIANTS = {f"{nibble:x}": f"{nibble & 0x3 | 0x8:x}" for nibble in range(16)}  # of RFC 4122, by the digit it replaces
+
+
+@lru_cache(maxsize=65_536)
+def _iso(second: int) -> str:
+    return iso_seconds(second * 1000)
 
 
 class Excluded(msgspec.Struct, frozen=True):
@@ -75,13 +80,16 @@ class MessageBuilder:
         self.triggers = triggers
         self._projection = _projection(self.attributes)
         self._audiences = audiences
+        self._includes_names = includes_names
+        self._includes_timestamps = includes_timestamps
         self._codes = {number: code.lower() for number, code in namespaces.items()}
         self._id_seed = _namespace_of(flow_id)
-        self._extras = {
-            number: _extras(audiences[number], item, includes_names, includes_timestamps)
-            for number, item in self.mapped.items()
-            if number in audiences
-        }
+        self._policies = {number: facts.merge_policy_id for number, facts in audiences.items()}
+        self._entries: dict[frozenset[str], dict[int, _Entry]] = {}
+
+    def _extras_of(self, number: int, facts: AudienceFacts) -> dict[str, Any]:
+        mapped = self.mapped.get(number)
+        return _extras(facts, mapped, self._includes_names, self._includes_timestamps) if mapped else {}
 
     def message(self, change: Change, sequence: int) -> Message | Excluded | None:
         """Return what the dataflow sends for a change; None when the change is none of its business.
@@ -105,11 +113,8 @@ class MessageBuilder:
 
     def message_id(self, sequence: int) -> str:
         """Return the UUID (version 5) of the message of a change; the same whenever it is asked for."""
-        digest = bytearray(sha1(self._id_seed + b"%d" % sequence, usedforsecurity=False).digest()[:16])
-        digest[6] = digest[6] & 0x0F | 0x50
-        digest[8] = digest[8] & 0x3F | 0x80
-        text = digest.hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        text = sha1(self._id_seed + b"%d" % sequence, usedforsecurity=False).hexdigest()
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANTS[text[16]]}{text[17:20]}-{text[20:32]}"
 
     def _identities(self, identities: Iterable[Identity]) -> dict[str, list[dict[str, str]]]:
         found: dict[str, list[dict[str, str]]] = {}
@@ -119,22 +124,48 @@ class MessageBuilder:
                 found.setdefault(code, []).append({"id": identity.original or identity.value})
         return found
 
-    def _memberships(self, change: Change, triggering: set[int]) -> dict[str, dict[str, dict[str, Any]]]:
-        policies = {self._audiences[number].merge_policy_id for number in triggering if number in self._audiences}
-        changed = {item.audience for item in change.memberships_changed}
-        told: dict[str, dict[str, dict[str, Any]]] = {}
+    def _memberships(self, change: Change, triggering: set[int]) -> dict[str, msgspec.Raw]:
+        # JSON text is put together here: a person may be in hundreds of audiences, and all but two values of an entry are
+        # the same for all persons.
+        policies = {self._policies[number] for number in triggering if number in self._policies}
+        entry_of = self._entries_under(frozenset(policies)).get
+        oldest_ms = change.at_ms - EXITS_ARE_TOLD_MS
+        told: dict[str, list[str]] = {}
         for item in change.memberships:
-            facts = self._audiences.get(item.audience)
-            if facts is None or facts.merge_policy_id not in policies:
+            entry = entry_of(item.audience)
+            if entry is None:
                 continue
-            if not item.is_member and item.audience not in changed and change.at_ms - item.changed_at_ms > EXITS_ARE_TOLD_MS:
+            at_ms = item.changed_at_ms
+            if item.is_member:
+                text = f"{entry[1]}{_iso(at_ms // 1000)}{entry[2]}"
+            elif at_ms >= oldest_ms or any(item.audience == left.audience for left in change.memberships_changed):
+                text = f"{entry[1]}{_iso(at_ms // 1000)}{entry[3]}"
+            else:
                 continue
-            told.setdefault(facts.namespace, {})[facts.id] = {
-                "lastQualificationTime": _iso(item.changed_at_ms // 1000 * 1000),
-                "status": "realized" if item.is_member else "exited",
-                **self._extras.get(item.audience, {}),
+            if entry[0] in told:
+                told[entry[0]].append(text)
+            else:
+                told[entry[0]] = [text]
+        return {namespace: msgspec.Raw(f"{{{','.join(entries)}}}".encode()) for namespace, entries in told.items()}
+
+    def _entries_under(self, policies: frozenset[str]) -> dict[int, "_Entry"]:
+        if policies not in self._entries:
+            self._entries[policies] = {
+                number: _entry(facts, self._extras_of(number, facts))
+                for number, facts in self._audiences.items()
+                if facts.merge_policy_id in policies
             }
-        return told
+        return self._entries[policies]
+
+
+_Entry = tuple[str, str, str, str]
+"""Namespace; JSON text up to the time of the membership; what follows it for members; what follows it after an exit."""
+
+
+def _entry(facts: AudienceFacts, extras: Mapping[str, Any]) -> _Entry:
+    more = "," + _encode(extras).decode()[1:] if extras else "}"
+    before = f'{_encode(facts.id).decode()}:{{"lastQualificationTime":"'
+    return facts.namespace, before, f'","status":"realized"{more}', f'","status":"exited"{more}'
 
 
 def _extras(facts: AudienceFacts, mapped: MappedAudience, includes_names: bool, includes_timestamps: bool) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Activation: sends the changes of the topic ``changes`` to the streaming destinations that asked for them."""
 
 import asyncio
+import contextlib
+import gc
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,8 @@ from headrace.activation.delivery import Lane
 from headrace.activation.delivery_store import Commit, DeliveryStore
 from headrace.activation.messages import MessageBuilder
 from headrace.activation.retry import STANDARD_POLICY, RetryPolicy
+from headrace.activation.runs import RunSubject
+from headrace.activation.streaming_runs import StreamingRuns
 from headrace.clock import Clock
 from headrace.destinations.base import StreamDestination
 from headrace.errors import HeadraceError
@@ -23,6 +27,7 @@ from headrace.telemetry import log
 
 _TURN_SECONDS = 0.005  # longest stretch of sending before the topic is looked at again
 _COMMIT_SECONDS = 0.05  # between two commits while messages are being sent
+_CLOSING_SECONDS = 3.0  # longer than an HTTP endpoint may take to answer
 _PURGE_EVERY_MS = 6 * 3_600_000
 
 
@@ -40,6 +45,7 @@ class FlowPlan:
         open: Opens the destination; raises a `HeadraceError` when its settings are wrong.
         policy: Decides about retries.
         is_excluded: Tells why a person may not be exported (an activation code), empty when they may.
+        subject: The dataflow, as its hourly runs need it; None writes no runs.
     """
 
     builder: MessageBuilder
@@ -47,6 +53,7 @@ class FlowPlan:
     open: Callable[[], StreamDestination]
     policy: RetryPolicy = STANDARD_POLICY
     is_excluded: Callable[[Change], str] = _nobody_is_excluded
+    subject: RunSubject | None = None
 
     @property
     def flow_id(self) -> str:
@@ -69,7 +76,7 @@ class Activation:
         clock: Clock,
         plans: Callable[[], Sequence[FlowPlan]],
         revision: Callable[[], int],
-        on_status: Callable[[dict[str, dict[str, int]]], None] = lambda flows: None,
+        runs: StreamingRuns | None = None,
     ) -> None:
         """Start without a lane; the first step loads the dataflows.
 
@@ -79,14 +86,14 @@ class Activation:
             clock: Decides when retries are due.
             plans: Returns the active streaming dataflows of all sandboxes.
             revision: Number of the newest configuration change.
-            on_status: Gets the counters by dataflow after each commit; writes the hourly runs.
+            runs: Writes the hourly runs, when there are any.
         """
         self._reader = ChangeReader(topics.topic("changes"))
         self._store = store
         self._clock = clock
         self._plans = plans
         self._revision = revision
-        self._on_status = on_status
+        self._runs = runs
         self._loop = _new_loop()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="activation-commit")
         self._saving: tuple[Future[None], Commit] | None = None
@@ -100,12 +107,21 @@ class Activation:
         self._checked_offset = store.checked_offset() or 0
         self._saved_offset = self._checked_offset
         self._is_full = False
+        self._is_in_turn = False
         self._purge_at_ms = clock.now_ms()
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
         """Read, send and commit for a few milliseconds at most; True when something was done or is under way."""
+        with _collector_off():
+            is_any = self._worked()
+        self._save()
+        if not is_any:
+            self._report(is_last=False)
+        return is_any or self._is_unfinished
+
+    def _worked(self) -> bool:
         self._follow_configuration()
         is_any = self._take_replays()
         now_ms = self._clock.now_ms()
@@ -114,32 +130,44 @@ class Activation:
             is_any |= not self._is_full and self._feed(lane)
         is_any |= self._send()
         self._purge(now_ms)
-        self._save()
-        return is_any or self._is_unfinished
+        return is_any
 
     def next_due_ms(self) -> int | None:
         """Return when the next attempt at a message is due, or old dead letters are to be deleted."""
-        return min([self._purge_at_ms, *(due for lane in self._lanes.values() if (due := lane.next_due_ms()) is not None)])
+        dues = [due for lane in self._lanes.values() if (due := lane.next_due_ms()) is not None]
+        if any(lane.is_dirty for lane in self._lanes.values()):
+            dues.append(self._clock.now_ms() + round(_COMMIT_SECONDS * 1000))
+        return min([self._purge_at_ms, *dues])
 
     def status(self) -> dict[str, Any]:
         """Return counters by dataflow, what cannot be opened and why, and how far the topic was read.
 
-        ``low_offset`` is the smallest offset that is still needed: the topic may be trimmed before it.
+        ``low_offset`` is the smallest offset that is still needed: the topic may be trimmed before it. ``is_idle`` says that
+        nothing is under way; messages may wait for their next attempt.
         """
         flows = {flow_id: lane.status() for flow_id, lane in self._lanes.items()}
         return {
             "offset": min((lane.next_offset for lane in self._lanes.values()), default=self._checked_offset),
             "low_offset": self._low_offset(),
+            "is_idle": not self._is_unfinished,
+            "revision": self._loaded_revision,
             "flows": flows,
             "broken": dict(self._broken),
         }
 
     def close(self) -> None:
-        """Let go of what is under way, commit, and release everything; the stores stay open."""
-        for lane in [*self._lanes.values(), *self._retiring.values()]:
+        """Let what is under way come to its end, commit, and release everything; the stores stay open."""
+        lanes = [*self._lanes.values(), *self._retiring.values()]
+        for lane in lanes:
+            lane.retire()
+        deadline = self._loop.time() + _CLOSING_SECONDS
+        while self._is_sending and self._loop.time() < deadline:
+            self._turn()
+        for lane in lanes:
             self._loop.run_until_complete(lane.stop())
         self._finish_saving()
-        self._save()
+        self._save(is_last=True)
+        self._report(is_last=True)
         self._committer.shutdown()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
@@ -147,7 +175,7 @@ class Activation:
     @property
     def _is_unfinished(self) -> bool:
         lanes = [*self._lanes.values(), *self._retiring.values()]
-        return self._saving is not None or any(lane.has_work or (lane.is_dirty and not self._is_full) for lane in lanes)
+        return self._saving is not None or any(lane.has_work for lane in lanes)
 
     def _feed(self, lane: Lane) -> bool:
         if not lane.has_room:
@@ -172,10 +200,16 @@ class Activation:
             lane.start_workers(self._loop, self._worker_ended)
         if not self._is_sending:
             return False
-        stop = self._loop.call_later(_TURN_SECONDS, self._loop.stop)
-        self._loop.run_forever()
-        stop.cancel()
+        self._turn()
         return True
+
+    def _turn(self) -> None:
+        """Let the loop run until everybody has nothing to do, or a few milliseconds."""
+        stop = self._loop.call_later(_TURN_SECONDS, self._loop.stop)
+        self._is_in_turn = True
+        self._loop.run_forever()
+        self._is_in_turn = False
+        stop.cancel()
 
     @property
     def _is_sending(self) -> bool:
@@ -184,7 +218,7 @@ class Activation:
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         if not worker.cancelled() and (error := worker.exception()) is not None:
             log("activation", logging.ERROR, "a delivery worker failed", error=f"{type(error).__name__}: {error}")
-        if not self._is_sending:
+        if self._is_in_turn and not self._is_sending:
             self._loop.stop()
 
     def _take_replays(self) -> bool:
@@ -203,14 +237,14 @@ class Activation:
 
     # --- durability ---------------------------------------------------------------------------------------------------
 
-    def _save(self) -> None:
+    def _save(self, *, is_last: bool = False) -> None:
         is_sending = self._is_sending
         if self._saving is not None:
             if is_sending and not self._saving[0].done():
                 return
             self._finish_saving()
         now = self._loop.time()
-        if is_sending and now - self._saved_at < _COMMIT_SECONDS:
+        if (is_sending or not self._clock.is_manual) and not is_last and now - self._saved_at < _COMMIT_SECONDS:
             return
         lanes = [*self._lanes.values(), *self._retiring.values()]
         if not any(lane.is_dirty for lane in lanes) and self._checked_offset - self._saved_offset < 10_000:
@@ -243,7 +277,14 @@ class Activation:
         self._is_full = False
         for lane in lanes:
             lane.committed(commit)
-        self._on_status({lane.flow_id: lane.status() for lane in lanes})
+        self._report(is_last=False)
+
+    def _report(self, *, is_last: bool) -> None:
+        if self._runs is None:
+            return
+        subjects = {plan.flow_id: plan.subject for plan in self._wanted.values() if plan.subject is not None}
+        lanes = [*self._lanes.values(), *self._retiring.values()]
+        self._runs.report(subjects, {lane.flow_id: lane.counters for lane in lanes}, is_last=is_last)
 
     # --- configuration ------------------------------------------------------------------------------------------------
 
@@ -295,7 +336,7 @@ class Activation:
             log("activation", logging.ERROR, "a destination cannot be opened", flow_id=plan.flow_id, error=str(error))
             return
         self._connections[plan.flow_id] = plan.connection
-        self._lanes[plan.flow_id] = Lane(
+        lane = self._lanes[plan.flow_id] = Lane(
             plan.builder,
             destination,
             store=self._store,
@@ -305,6 +346,8 @@ class Activation:
             change_at=self._reader.change_at,
             is_excluded=plan.is_excluded,
         )
+        if self._runs is not None:
+            self._runs.begin(plan.flow_id, lane.counters)
 
     def _low_offset(self) -> int:
         lows = [lane.low_offset() for lane in [*self._lanes.values(), *self._retiring.values()]]
@@ -313,6 +356,18 @@ class Activation:
             if position is not None:
                 lows.append(min([position.read, *(start for start, _ in position.open)]))
         return min(lows, default=self._checked_offset)
+
+
+@contextlib.contextmanager
+def _collector_off() -> Iterator[None]:
+    # Thousands of small objects come and go within a step, none of them in a cycle; the collector would look at each.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

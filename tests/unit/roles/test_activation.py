@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ from headrace.activation.dead_letters import KEPT_MS, DeadLetters
 from headrace.activation.delivery_store import Commit, DeliveryStore
 from headrace.activation.messages import NO_CONSENT, MessageBuilder
 from headrace.activation.retry import RetryPolicy
+from headrace.activation.runs import Runs
+from headrace.activation.streaming_runs import StreamingRuns
 from headrace.activation.triggers import AudienceFacts, MappedAudience
 from headrace.clock import ManualClock
 from headrace.destinations.base import Context, Message
 from headrace.destinations.settings import settings_from
-from headrace.model import Change, Identity, MembershipChange, encode_change
+from headrace.model import Change, Identity, MembershipChange, Sandbox, encode_change
+from headrace.roles import activation
 from headrace.roles.activation import Activation, FlowPlan
+from headrace.storage.control import ControlStore
+from headrace.storage.control.base import RevisionPage
 from headrace.storage.errors import StorageFull
 from headrace.storage.log.memory import MemoryLog
 from headrace.testing.destination import UnreliableDestination, UnreliableTarget
@@ -25,6 +31,8 @@ from headrace.testing.destination import UnreliableDestination, UnreliableTarget
 AUDIENCE = 1
 FACTS = {AUDIENCE: AudienceFacts(AUDIENCE, "aud-1", "ups", "mp-1")}
 START_MS = 1_800_000_000_000
+HOUR_MS = 3_600_000
+PROD = Sandbox(1, "sb-1", "prod", "production", True, "org@AdobeOrg")
 A, B = "5e0fb6e1-1f0c-4c0e-9a7f-00000000000a", "5e0fb6e1-1f0c-4c0e-9a7f-00000000000b"
 
 
@@ -52,6 +60,17 @@ def change_of(person: int, **values: Any) -> Change:
     return Change(**{**given, **values})
 
 
+@dataclass
+class Subject:
+    """A dataflow as its runs see it."""
+
+    id: str
+    sandbox: Sandbox = PROD
+    flow_spec_id: str = "71471eba-b620-49e4-90fd-23f1fa0174d8"
+    source_connection_id: str = "source"
+    target_connection_id: str = "target"
+
+
 class World:
     """A home folder's activation, with a clock that tests move."""
 
@@ -63,7 +82,9 @@ class World:
         self.flows: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, RetryPolicy] = {}
         self.excluded: Callable[[Change], str] = lambda change: ""
-        self.statuses: list[dict[str, dict[str, int]]] = []
+        self.control = ControlStore(f"sqlite:///{folder}/control.sqlite", RevisionPage(folder / "revision"))
+        self.control.create_tables()
+        self.runs = Runs(self.control, self.clock)
         self.store = DeliveryStore(folder)
         self.role = self.started()
 
@@ -74,7 +95,7 @@ class World:
             clock=self.clock,
             plans=lambda: [self.plan(flow_id) for flow_id in self.flows],
             revision=lambda: self.revision,
-            on_status=self.statuses.append,
+            runs=StreamingRuns(self.runs, self.clock),
         )
 
     def plan(self, flow_id: str) -> FlowPlan:
@@ -88,7 +109,8 @@ class World:
         builder = MessageBuilder(
             flow_id, sandbox=1, mapped=[MappedAudience(AUDIENCE)], attributes=[], audiences=FACTS, namespaces={6: "Email"}
         )
-        return FlowPlan(builder, str(params), opened, self.policies.get(flow_id, RetryPolicy()), self.excluded)
+        policy = self.policies.get(flow_id, RetryPolicy())
+        return FlowPlan(builder, str(params), opened, policy, self.excluded, Subject(flow_id))
 
     def configure(self, flow_id: str, **params: Any) -> None:
         self.flows[flow_id] = params
@@ -135,11 +157,13 @@ async def _nothing() -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(activation, "_CLOSING_SECONDS", 0.05)
     made = World(tmp_path)
     yield made
     made.role.close()
     made.store.close()
+    made.control.close()
 
 
 def test_every_change_reaches_every_dataflow_once(world: World) -> None:
@@ -523,12 +547,39 @@ def test_a_full_disk_stops_reading_until_there_is_room_and_loses_nothing(world: 
     assert world.persons(A) == [1, 2]
 
 
-def test_each_commit_reports_the_counters(world: World) -> None:
+def test_each_hour_of_a_dataflow_has_a_run(world: World) -> None:
+    world.excluded = lambda change: NO_CONSENT if change.person_id[-1] == 3 else ""
+    world.configure(A)
+    world.settle()
+    world.append(1, 2, 3)
+    world.settle()
+    UnreliableDestination.down.add(A)
+    world.append(4)
+    for seconds in (0, 15, 30):
+        world.wait(seconds)
+    UnreliableDestination.down.clear()
+    world.wait(HOUR_MS / 1000)
+    world.append(5)
+    world.settle()
+    first, second = sorted(world.runs.all(PROD), key=lambda run: run.state.started_at_ms)
+    metrics = first.state.metrics
+    assert (metrics.input_records, metrics.output_records, metrics.skipped_records, metrics.failed_records) == (4, 2, 1, 1)
+    assert [(issue.code, issue.count) for issue in metrics.skipped] == [(NO_CONSENT, 1)]
+    assert [(issue.code, issue.count) for issue in metrics.failed] == [("ACTIVATION_STREAM-0002-HTTP", 1)]
+    assert metrics.output_bytes == sum(len(message.body) for message in UnreliableDestination.delivered[A][:2])
+    assert second.state.metrics.output_records == 1
+
+
+def test_a_restart_counts_nothing_twice(world: World) -> None:
     world.configure(A)
     world.settle()
     world.append(1, 2)
     world.settle()
-    assert world.statuses[-1][A]["delivered"] == 2
+    world.crash()
+    world.append(3)
+    world.settle()
+    (run,) = world.runs.all(PROD)
+    assert run.state.metrics.output_records == 3
 
 
 def test_a_message_is_what_the_destination_gets(world: World) -> None:
