@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,7 +14,13 @@ from headrace.activation.service import FlowService
 from headrace.api.build import build_api
 from headrace.api.inlet import InletApp, quieten_collector
 from headrace.api.services import Services
+from headrace.audience.jobs import SegmentJobs
+from headrace.audience.preview import Previews
+from headrace.audience.run import JobRunner
+from headrace.audience.schedules import Schedules
+from headrace.audience.segmentation import Segmentation
 from headrace.audience.service import Audiences
+from headrace.audience.surroundings import HomeSurroundings
 from headrace.catalog.batches import Batches
 from headrace.catalog.datasets import Catalog
 from headrace.catalog.errors import SandboxUnknown
@@ -21,6 +28,7 @@ from headrace.catalog.sandboxes import Sandboxes
 from headrace.clock import SharedClock, SystemClock, parse_iso
 from headrace.config import Settings
 from headrace.destinations.base import Context
+from headrace.engine.duckdb import DuckDbEngine
 from headrace.errors import HeadraceError
 from headrace.governance import accounts
 from headrace.governance.accounts import Accounts
@@ -56,6 +64,7 @@ from headrace.roles.lake_writer import LakeWriter
 from headrace.roles.operations import Operations
 from headrace.roles.pipeline import Pipeline
 from headrace.roles.runner import Role, Runner
+from headrace.roles.scheduler import RunningJobs, ScheduledJobs, Scheduler, Task
 from headrace.roles.status import StatusBoard
 from headrace.roles.supervisor import Supervisor
 from headrace.schemas import SchemaRegistry
@@ -66,7 +75,7 @@ from headrace.storage.log.lmdb import LmdbLog
 from headrace.storage.state.rocksdb import RocksState, RocksStateFollower
 from headrace.telemetry import configure_logging
 
-FLUSH_BELL = "flush"
+FLUSH_BELL, JOBS_BELL = "flush", "jobs"
 _BELLS: Mapping[str, tuple[str, ...]] = {
     "pipeline": ("records", "control", "clock"),
     "lake_writer": ("records", "control", "clock", FLUSH_BELL),
@@ -187,7 +196,43 @@ class Home:
     @cached_property
     def audiences(self) -> Audiences:
         """The audiences."""
-        return Audiences(self.control, self.clock, self.schemas, self.policies)
+        audiences = Audiences(self.control, self.clock, self.schemas, self.policies)
+        audiences.connect(users_of=self._dataflows_of)
+        self.policies.connect(users_of=audiences.users_of_policy, default_moved=audiences.move_policy)
+        return audiences
+
+    def _dataflows_of(self, sandbox: Sandbox, audience_id: str) -> list[str]:
+        flows = self.flow_service.dataflows.active(sandbox)
+        return [f"dataflow '{flow.name}'" for flow in flows if flow.audience(audience_id) is not None]
+
+    @cached_property
+    def surroundings(self) -> HomeSurroundings:
+        """What evaluations of audiences read."""
+        return HomeSurroundings(
+            reader=lambda: self.reader,
+            rules=self.rules,
+            namespaces=self.namespaces,
+            catalog=self.catalog,
+            schemas=self.schemas,
+            audiences=self.audiences,
+            lake=lambda: IcebergLake(self.path / "lake"),
+        )
+
+    @cached_property
+    def segment_jobs(self) -> SegmentJobs:
+        """The segment jobs."""
+        return SegmentJobs(self.control, self.clock, self.audiences)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """The schedules of segment jobs."""
+        return Schedules(self.control, self.clock)
+
+    def segmentation(self) -> Segmentation:
+        """Return segmentation beside the audiences themselves."""
+        executor = ThreadPoolExecutor(1, thread_name_prefix="preview")
+        previews = Previews(self.audiences, self.surroundings, self.clock, engine=DuckDbEngine, executor=executor)
+        return Segmentation(self.segment_jobs, self.schedules, previews, partial(self.log.ring, JOBS_BELL))
 
     @cached_property
     def mapping_sets(self) -> MappingSets:
@@ -253,6 +298,7 @@ class Home:
             policies=self.policies,
             operations=self.operations,
             audiences=self.audiences,
+            segmentation=self.segmentation(),
             dataflows=self.flow_service.dataflows,
             flow_service=self.flow_service,
             imports=BatchImport(self.control, self.catalog, self.batches, self.log, self.path, self.clock),
@@ -316,6 +362,7 @@ def make_exporter(home: Home) -> Exporter:
         namespaces_of=lambda sandbox: {item.id: item.code for item in home.namespaces.all(sandbox)},
         context_of=home.destination_context,
         expressions=partial(_expression, functions),
+        evaluated_at=lambda sandbox, audience: home.segment_jobs.evaluated_at(sandbox, audience.audience_id),
         is_settled=lambda until_ms: _has_applied(home, until_ms),
     )
     return Exporter(
@@ -348,28 +395,51 @@ def make_loader(home: Home) -> BatchLoader:
     return BatchLoader(book, home.schemas, home.log, home.path, home.clock, home.mapping_sets)
 
 
-class _ShimScheduler:
-    def __init__(self, home: Home) -> None:
-        self.exporter, self.loader = make_exporter(home), make_loader(home)
+class _BoardProgress:
+    """How far the roles say that they are."""
 
-    def step(self) -> bool:
-        a = self.loader.step()
-        return self.exporter.step() or a
+    def __init__(self, board: StatusBoard) -> None:
+        self._board = board
 
-    def next_due_ms(self) -> int | None:
-        return self.exporter.next_due_ms()
+    def pipeline_offset(self) -> int:
+        return int((self._board.read("pipeline") or {}).get("offset", 0))
 
-    def status(self) -> dict[str, Any]:
-        return {"is_idle": True}
+    def lake_offset(self) -> int:
+        return int((self._board.read("lake_writer") or {}).get("lake_offset", 0))
 
-    def close(self) -> None:
-        pass
+
+def make_job_runner(home: Home) -> JobRunner:
+    """Return what runs segment jobs; the scheduler drives it."""
+    return JobRunner(
+        home.segment_jobs,
+        home.audiences,
+        home.surroundings,
+        _BoardProgress(home.board),
+        home.log,
+        home.clock,
+        home.path,
+        sandbox_of=home.sandboxes.by_number,
+        engine=DuckDbEngine,
+        executor=ThreadPoolExecutor(1, thread_name_prefix="segment-job"),
+    )
+
+
+def make_scheduler(home: Home) -> Scheduler:
+    """Return the scheduler role over the stores of a home folder."""
+    scheduled = ScheduledJobs(home.schedules, home.segment_jobs, sandboxes=home.sandboxes.all, revision=home.control.revision)
+    tasks: dict[str, Task] = {
+        "schedules": scheduled,
+        "segment_jobs": RunningJobs(make_job_runner(home), home.segment_jobs),
+        "batches": make_loader(home),
+        "exports": make_exporter(home),
+    }
+    return Scheduler(tasks, home.clock)
 
 
 ROLE_MAKERS: Mapping[str, Callable[[Home], Role]] = {
     "pipeline": make_pipeline,
     "lake_writer": make_lake_writer,
-    "scheduler": _ShimScheduler,
+    "scheduler": make_scheduler,
     "activation": make_activation,
 }
 

@@ -1,0 +1,195 @@
+"""The scheduler role: everything that is not per record, side by side.
+
+Schedules make segment jobs, segment jobs are run, files are exported, completed batches are loaded. Each is a task with steps of
+its own; one that fails rests for a while and stops none of the others.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from headrace.audience.jobs import SegmentJobs
+from headrace.audience.run import JobRunner
+from headrace.audience.schedules import SEGMENTATION, Schedules
+from headrace.clock import Clock
+from headrace.errors import HeadraceError, Transient
+from headrace.model import Sandbox
+from headrace.telemetry import log
+
+_FIRST_REST_MS = 1_000
+_LONGEST_REST_MS = 60_000
+
+
+class Task(Protocol):
+    """Something the scheduler does, in steps that do not block."""
+
+    def step(self) -> bool:
+        """Do one piece of work; returns whether there was any."""
+        ...
+
+
+@dataclass(slots=True)
+class _Rest:
+    """A task that failed: how often in a row, and when it is tried again."""
+
+    failures: int = 0
+    until_ms: int = 0
+
+
+class Scheduler:
+    """Joins the tasks; see `roles.runner.Role`."""
+
+    def __init__(self, tasks: Mapping[str, Task], clock: Clock) -> None:
+        """Take the tasks.
+
+        Args:
+            tasks: By name, in the order in which they take their steps. A task may also have ``next_due_ms``, ``status``
+                and ``close``, as a role has.
+            clock: Tells when a task that failed is tried again.
+        """
+        self._tasks = dict(tasks)
+        self._clock = clock
+        self._rests: dict[str, _Rest] = {}
+        self._is_busy = True
+
+    def step(self) -> bool:
+        """Let each task take one step; returns whether any had work."""
+        busy = [self._stepped(name, task) for name, task in self._tasks.items()]
+        self._is_busy = any(busy)
+        return self._is_busy
+
+    def _stepped(self, name: str, task: Task) -> bool:
+        rest = self._rests.get(name)
+        if rest is not None and not self._clock.is_manual and rest.until_ms > self._clock.now_ms():
+            return False
+        try:
+            is_busy = task.step()
+        except Exception as fault:  # the edge between the tasks: none may stop the others
+            self._fail(name, fault)
+            return False
+        self._rests.pop(name, None)
+        return is_busy
+
+    def _fail(self, name: str, fault: Exception) -> None:
+        rest = self._rests.setdefault(name, _Rest())
+        wait_ms = min(_FIRST_REST_MS << min(rest.failures, 10), _LONGEST_REST_MS)
+        if isinstance(fault, Transient) and fault.retry_after_seconds:
+            wait_ms = round(fault.retry_after_seconds * 1000)
+        rest.failures += 1
+        rest.until_ms = self._clock.now_ms() + wait_ms
+        level = logging.WARNING if isinstance(fault, Transient) else logging.ERROR
+        code = fault.code if isinstance(fault, HeadraceError) else type(fault).__name__
+        log(
+            "scheduler",
+            level,
+            "A task of the scheduler failed and rests.",
+            task=name,
+            code=code,
+            reason=str(fault),
+            wait_ms=wait_ms,
+        )
+
+    def next_due_ms(self) -> int | None:
+        """Return the earliest instant at which a task has work without new input; None without one."""
+        dues = [due for task in self._tasks.values() if (due := _asked(task, "next_due_ms")) is not None]
+        dues += [rest.until_ms for rest in self._rests.values()]
+        return min(dues, default=None)
+
+    def status(self) -> dict[str, Any]:
+        """Return the tasks' counters, those that rest, and whether nothing is under way."""
+        statuses = {name: found for name, task in self._tasks.items() if (found := _asked(task, "status")) is not None}
+        is_waiting = any(not found.get("is_idle", True) for found in statuses.values())
+        return {
+            "is_idle": not self._is_busy and not is_waiting,
+            "resting": {name: rest.failures for name, rest in self._rests.items()},
+            "tasks": statuses,
+        }
+
+    def close(self) -> None:
+        """Close every task, also when one of them fails at it."""
+        for name, task in self._tasks.items():
+            try:
+                _asked(task, "close")
+            except Exception as fault:
+                log("scheduler", logging.ERROR, "A task of the scheduler did not close.", task=name, reason=repr(fault))
+
+
+def _asked(task: Task, name: str) -> Any:
+    """Return what an optional method of a task gives, None when the task has no such method."""
+    method: Callable[[], Any] | None = getattr(task, name, None)
+    return method() if method is not None else None
+
+
+class ScheduledJobs:
+    """Makes segment jobs when their schedules are due; gives every sandbox its daily schedule."""
+
+    def __init__(
+        self,
+        schedules: Schedules,
+        jobs: SegmentJobs,
+        *,
+        sandboxes: Callable[[], Sequence[Sandbox]],
+        revision: Callable[[], int],
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            schedules: The schedules.
+            jobs: Makes the jobs.
+            sandboxes: Gives the active sandboxes.
+            revision: Gives a number that rises when there may be another sandbox.
+        """
+        self._schedules = schedules
+        self._jobs = jobs
+        self._sandboxes = sandboxes
+        self._revision = revision
+        self._seen_revision = -1
+
+    def step(self) -> bool:
+        """Make the jobs that are due; returns whether there were any."""
+        sandboxes = {sandbox.number: sandbox for sandbox in self._known_sandboxes()}
+        due = [item for item in self._schedules.take_due() if item.body.type == SEGMENTATION]
+        for item in due:
+            sandbox = sandboxes.get(item.sandbox)
+            if sandbox is not None:
+                self._make(sandbox, item.id, item.body.segments)
+        return bool(due)
+
+    def _known_sandboxes(self) -> Sequence[Sandbox]:
+        sandboxes = self._sandboxes()
+        revision = self._revision()
+        if revision != self._seen_revision:
+            self._schedules.ensure_system(sandboxes)
+            self._seen_revision = revision
+        return sandboxes
+
+    def _make(self, sandbox: Sandbox, schedule_id: str, segments: Iterable[str]) -> None:
+        try:
+            self._jobs.create(sandbox, list(segments), source="scheduler", schedule_id=schedule_id)
+        except HeadraceError as fault:  # audiences that are gone, too many jobs: the schedule goes on with its next run
+            log("scheduler", logging.WARNING, "A scheduled segment job was not made.", schedule=schedule_id, reason=str(fault))
+
+    def next_due_ms(self) -> int | None:
+        """Return when the next schedule is due."""
+        return self._schedules.next_due_ms()
+
+
+class RunningJobs:
+    """Runs segment jobs."""
+
+    def __init__(self, runner: JobRunner, jobs: SegmentJobs) -> None:
+        self._runner = runner
+        self._jobs = jobs
+
+    def step(self) -> bool:
+        """Move the jobs on."""
+        return self._runner.step()
+
+    def status(self) -> dict[str, Any]:
+        """Return counters, and whether no job is open."""
+        return {**self._runner.status(), "is_idle": not self._jobs.open()}
+
+    def close(self) -> None:
+        """Stop what runs."""
+        self._runner.close()
