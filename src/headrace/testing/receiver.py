@@ -119,7 +119,7 @@ class Receiver:
 
     def message_ids(self) -> Counter[str]:
         """Return how often each message id was received."""
-        return Counter(request.field("x-headrace-message-id") or "" for request in self.requests)
+        return Counter(request.field("x-headrace-message-id") or "" for request in list(self.requests))
 
     def wait_for(self, count: int, *, seconds: float = 10) -> bool:
         """Block until ``count`` requests have come; False when they have not in time."""
