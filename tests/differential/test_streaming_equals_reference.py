@@ -143,7 +143,7 @@ def test_streaming_equals_reference(
 
     def check(instant: int) -> bool:
         program.evaluate([1], profile, kept, members, dues, instant)
-        wanted = evaluate(bound, profile, events, now=instant)
+        wanted: bool = evaluate(bound, profile, events, now=instant)
         assert (1 in members) == wanted, (query, events, profile, instant - START_MS)
         return wanted
 

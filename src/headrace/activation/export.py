@@ -14,12 +14,12 @@ import msgspec
 
 from headrace.activation.dataflows import AudienceSelector, Dataflow
 from headrace.activation.export_job import Exclusion, ExportJob, JobPlan, Window, profile_cache
+from headrace.activation.landing_zone import remove_old_files
 from headrace.activation.rows import Expressions, RowBuilder
 from headrace.activation.runs import FAILED, Issue, Run, RunMetrics, Runs, Trigger
 from headrace.activation.schedules import INCREMENTAL
 from headrace.clock import Clock
 from headrace.destinations.base import Context, Limits
-from headrace.destinations.data_landing_zone import remove_old_files
 from headrace.destinations.errors import DestinationFull
 from headrace.errors import HeadraceError, Transient
 from headrace.model import Sandbox

@@ -17,8 +17,6 @@ from headrace.destinations.base import FileDestination, FileUpload
 from headrace.destinations.errors import DestinationDenied, DestinationFull, DestinationRefused
 from headrace.destinations.file_settings import FileSettings
 
-KEPT_MS = 7 * 24 * 3600 * 1000
-
 
 @dataclass(frozen=True, kw_only=True)
 class LandingZoneTarget(FileSettings):
@@ -117,16 +115,6 @@ class _FolderUpload(FileUpload):
         for temporary in self._staged.values():
             await asyncio.to_thread(temporary.unlink, missing_ok=True)
         self._staged.clear()
-
-
-def remove_old_files(landing_zone: Path, now_ms: int) -> int:
-    """Remove the files of all landing zones that have lived for seven days, and return how many."""
-    removed = 0
-    for path in landing_zone.rglob("*"):
-        if path.is_file() and path.stat().st_mtime * 1000 <= now_ms - KEPT_MS:
-            path.unlink(missing_ok=True)
-            removed += 1
-    return removed
 
 
 def _sync(path: Path) -> None:

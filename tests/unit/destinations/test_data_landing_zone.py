@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from headrace.activation.landing_zone import KEPT_MS, remove_old_files
 from headrace.clock import ManualClock
 from headrace.destinations import registry
 from headrace.destinations.base import Context
-from headrace.destinations.data_landing_zone import KEPT_MS, DataLandingZone, remove_old_files
+from headrace.destinations.data_landing_zone import DataLandingZone
 from headrace.destinations.errors import DestinationRefused
 
 

@@ -1,0 +1,1 @@
+"""Who is in which audience: definitions, evaluation, membership, jobs."""
