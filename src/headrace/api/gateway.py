@@ -121,13 +121,14 @@ class Gateway:
         raw_path = _raw_path(scope)
         if len(raw_path) + len(scope.get("query_string", b"")) > _LONGEST_URL:
             raise GatewayRefusal("414000", f"The URL is longer than {_LONGEST_URL} characters")
-        service = self._service_of(scope["path"])
+        found = self._table.find(raw_path)
+        # The route's own path decides, when there is one: in the decoded path an encoded slash may look like another service.
+        service = self._service_of(found.template if found else scope["path"])
         exchange.shape = service.shape if service else "gateway"
         if service is None or not service.is_open:
             exchange.caller = auth.caller_of(headers, self._services.accounts)
             is_sandboxed = service is None or service.is_sandboxed
             exchange.sandbox = auth.sandbox_of(headers, self._services.sandboxes, is_sandboxed=is_sandboxed)
-        found = self._table.find(raw_path)
         if found is None:
             raise GatewayRefusal("404003", "Resource not found", path=exchange.path)
         route = found.route(scope["method"])

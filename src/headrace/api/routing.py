@@ -47,6 +47,11 @@ class Found:
         return dict(zip(_parameter_names(route.path), self.values, strict=True))
 
     @property
+    def template(self) -> str:
+        """The path with its parameters' names, as one of the routes spells it."""
+        return next(iter(self.routes.values())).path
+
+    @property
     def allowed(self) -> list[str]:
         """The methods of the path, for the header ``Allow``."""
         methods = set(self.routes) | ({"HEAD"} if "GET" in self.routes else set())

@@ -62,13 +62,15 @@ class CatalogQuery:
 
     def values_of(self, field: str) -> tuple[str, ...] | None:
         """Return the alternatives that a member must equal, None when it is not filtered so."""
-        return next((item.values for item in self.conditions if item.field == field and item.operator == "=="), None)
+        found = self._equality(field)
+        return found.values if found else None
+
+    def _equality(self, field: str) -> Condition | None:
+        return next((item for item in self.conditions if item.field == field and item.operator == "=="), None)
 
     def without(self, *fields: str) -> "CatalogQuery":
         """Return the query without what `values_of` gives for some members, since the caller has applied it."""
-        applied = [
-            next((item for item in self.conditions if item.field == name and item.operator == "=="), None) for name in fields
-        ]
+        applied = [self._equality(name) for name in fields]
         kept = tuple(item for item in self.conditions if not any(item is other for other in applied))
         return CatalogQuery(
             self.limit, self.start, self.properties, self.order, self.is_default_order, kept, self.tags, self.ranges
