@@ -1,21 +1,28 @@
-"""What the lake writer asks of the catalog, and what it writes there about batches."""
+"""What the lake writer asks of the catalog, and what it writes there about batches and datasets."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from headrace.catalog.batch import new_batch_id
+from headrace.catalog.batch import Batch, new_batch_id
 from headrace.catalog.batches import Batches
 from headrace.catalog.datasets import Catalog
-from headrace.catalog.errors import BatchUnknown
+from headrace.catalog.errors import BatchExists, BatchInvalid, BatchUnknown
 from headrace.catalog.sandboxes import Sandboxes
 from headrace.clock import Clock
+from headrace.errors import NotFound
+from headrace.model import Sandbox
 from headrace.roles.lake_datasets import Counts, LakeDataset
 from headrace.schemas import SchemaRegistry
 from headrace.storage.lake import TableId
 from headrace.storage.lake.arrow import entity_schema
 
+_UNFINISHED = ("loaded", "staging", "staged", "processing", "queued", "retrying", "stalled")
+_SUCCESS = ("active", "success")
+PROMOTION_FAILED = "CONNECTOR-2001-500"
+
 
 class CatalogOfLake:
-    """Answers from the catalog; keeps nothing but what a revision holds."""
+    """Answers from the catalog; what is told twice, after a crash, is noted once."""
 
     def __init__(self, sandboxes: Sandboxes, catalog: Catalog, batches: Batches, schemas: SchemaRegistry, clock: Clock) -> None:
         self._sandboxes = sandboxes
@@ -32,15 +39,20 @@ class CatalogOfLake:
         """See `LakeCatalog.dataset`."""
         owner = self._sandboxes.by_number(sandbox)
         found = self._catalog.dataset_by_number(owner, number) if owner else None
-        if owner is None or found is None or not self._schemas.exists(owner, found.schema_id):
+        if owner is None or found is None:
             return None
+        try:
+            form: Mapping[str, Any] = self._schemas.full_form(owner, found.schema_id)
+            is_event = self._schemas.behavior(owner, found.schema_id) == "time-series"
+        except NotFound:  # rows are kept with the columns that the table has, rather than not at all
+            form, is_event = {}, False
         return LakeDataset(
             sandbox=sandbox,
             number=number,
             id=found.id,
             table=TableId(sandbox, found.table_name),
-            schema=entity_schema(self._schemas.full_form(owner, found.schema_id)),
-            is_event=self._schemas.behavior(owner, found.schema_id) == "time-series",
+            schema=entity_schema(form),
+            is_event=is_event,
         )
 
     def new_batch_id(self) -> str:
@@ -50,55 +62,92 @@ class CatalogOfLake:
     def streamed(self, dataset: LakeDataset, batch_id: str, counts: Counts) -> None:
         """See `LakeCatalog.streamed`."""
         owner = self._sandboxes.by_number(dataset.sandbox)
-        if owner is None:
+        found = self._catalog.dataset_by_number(owner, dataset.number) if owner else None
+        if owner is None or found is None:
             return
-        fields = self._fields(counts)
+        body: dict[str, Any] = {
+            "relatedObjects": [{"type": "dataSet", "id": dataset.id}],
+            "started": counts.started_at_ms or self._clock.now_ms(),
+            "metrics": {
+                "inputByteSize": counts.input_bytes,
+                "inputRecordCount": counts.rows + counts.skipped,
+                "failedRecordCount": 0,
+                **_output_metrics(counts),
+            },
+            "tags": {"flowId": list(counts.flow_ids)} if counts.flow_ids else {},
+            **self._result(counts, 0),
+        }
         try:
-            self._batches.change(owner, batch_id, status="success", **fields)
-        except BatchUnknown:
-            found = self._catalog.dataset_by_number(owner, dataset.number)
-            body = {"relatedObjects": [{"type": "dataSet", "id": dataset.id}], **fields}
             self._batches.create(owner, found, body, batch_id=batch_id, status="success")
+        except BatchExists:
+            return
+        self._note_facts(owner, dataset, counts)
 
     def promoted(self, dataset: LakeDataset, batch_id: str, counts: Counts, predecessors: tuple[str, ...]) -> None:
         """See `LakeCatalog.promoted`."""
         owner = self._sandboxes.by_number(dataset.sandbox)
-        if owner is None:
+        batch = self._batch(owner, batch_id) if owner else None
+        if owner is None or batch is None or batch.status not in _UNFINISHED:  # done before, or taken back in the meantime
             return
-        fields = self._fields(counts)
-        metrics = fields.pop("metrics")
-
-        def edited(body: dict[str, Any]) -> dict[str, Any]:
-            return {**body, **fields, "metrics": {**metrics, **body.get("metrics", {}), "outputRecordCount": counts.rows}}
-
-        self._batches.edit(owner, batch_id, edited, "success")
+        metrics = {**batch.body.get("metrics", {}), **_output_metrics(counts)}
+        result = self._result(counts, metrics.get("failedRecordCount", 0))
+        self._change(owner, batch_id, "success", _UNFINISHED, metrics=metrics, **result)
         for predecessor in predecessors:
-            try:
-                self._batches.change(owner, predecessor, status="inactive")
-            except BatchUnknown:
-                continue
+            replaced = self._batch(owner, predecessor)
+            if replaced is not None:
+                tags = {**replaced.body.get("tags", {}), "acp_successor": [batch_id]}
+                self._change(owner, predecessor, "inactive", _SUCCESS, tags=tags)
+        self._note_facts(owner, dataset, counts)
 
     def lost(self, dataset: LakeDataset, batch_id: str, reason: str) -> None:
         """See `LakeCatalog.lost`."""
         owner = self._sandboxes.by_number(dataset.sandbox)
         if owner is not None:
-            errors = [{"code": "CONNECTOR-2001-500", "description": f"Error occurred at promotion activity. {reason}"}]
-            self._batches.change(owner, batch_id, status="failed", completed=self._clock.now_ms(), errors=errors)
+            errors = [{"code": PROMOTION_FAILED, "description": f"Error occurred at promotion activity. {reason}"}]
+            self._change(owner, batch_id, "failed", _UNFINISHED, completed=self._clock.now_ms(), errors=errors)
 
-    def _fields(self, counts: Counts) -> dict[str, Any]:
+    def reverted(self, dataset: LakeDataset, counts: Counts) -> None:
+        """See `LakeCatalog.reverted`."""
+        owner = self._sandboxes.by_number(dataset.sandbox)
+        if owner is not None:
+            self._note_facts(owner, dataset, counts)
+
+    def _result(self, counts: Counts, failed: int) -> dict[str, Any]:
         return {
-            "started": counts.started_at_ms or self._clock.now_ms(),
             "completed": self._clock.now_ms(),
             "recordCount": counts.rows,
+            "failedRecordCount": failed,
             "size": counts.output_bytes,
-            "metrics": {
-                "inputByteSize": counts.input_bytes,
-                "inputRecordCount": counts.rows + counts.skipped,
-                "outputByteSize": counts.output_bytes,
-                "outputFileCount": counts.output_files,
-                "outputRecordCount": counts.rows,
-                "partitionCount": counts.output_files,
-                "failedRecordCount": 0,
-            },
-            "tags": {"flowId": list(counts.flow_ids)} if counts.flow_ids else {},
         }
+
+    def _batch(self, owner: Sandbox, batch_id: str) -> Batch | None:
+        try:
+            return self._batches.batch(owner, batch_id)
+        except BatchUnknown:
+            return None
+
+    def _change(self, owner: Sandbox, batch_id: str, status: str, from_statuses: tuple[str, ...], **fields: Any) -> None:
+        try:
+            self._batches.change(owner, batch_id, status=status, from_statuses=from_statuses, **fields)
+        except (BatchInvalid, BatchUnknown):  # somebody else changed or deleted it just now
+            return
+
+    def _note_facts(self, owner: Sandbox, dataset: LakeDataset, counts: Counts) -> None:
+        known = self._catalog.facts(owner).get(dataset.number, {})
+        self._catalog.note_facts(
+            owner,
+            dataset.number,
+            row_count=counts.total_rows,
+            storage_bytes=counts.total_bytes,
+            observed_paths=sorted(counts.filled_paths.union(known.get("observedPaths", ()))),
+        )
+
+
+def _output_metrics(counts: Counts) -> dict[str, int]:
+    metrics = {
+        "outputRecordCount": counts.rows,
+        "outputByteSize": counts.output_bytes,
+        "outputFileCount": counts.output_files,
+        "partitionCount": 1 if counts.rows else 0,
+    }
+    return {**metrics, "skippedRecordCount": counts.skipped} if counts.skipped else metrics

@@ -59,6 +59,10 @@ class LakeCatalog(Protocol):
         """Mark a batch failed at its promotion."""
         ...
 
+    def reverted(self, dataset: LakeDataset, counts: Counts) -> None:
+        """Note what a table holds after a batch was taken out of it."""
+        ...
+
 
 @dataclass
 class _Waiting:
@@ -351,6 +355,7 @@ class LakeWriter:
         if dataset.is_event:
             self._forget_events(dataset, batch_id)
         self._lake.delete_batch(dataset.table, batch_id)
+        self._catalog.reverted(dataset, self._counts(dataset, batch_id))
 
     def _forget_events(self, dataset: LakeDataset, batch_id: str) -> None:
         self._seen.forget(dataset.number, self._lake.read(dataset.table, batch_id=batch_id, columns=("_id",)))
@@ -362,25 +367,28 @@ class LakeWriter:
         self._records += promise.rows
         self._skipped += promise.skipped
         self._commits += 1
-        every = self._lake.files(dataset.table)
-        files = [file for file in every if file.batch_id == promise.batch_id]
-        counts = Counts(
-            rows=promise.rows,
-            skipped=promise.skipped,
-            input_bytes=promise.input_bytes,
-            output_bytes=sum(file.byte_count for file in files),
-            output_files=len(files),
-            started_at_ms=promise.started_at_ms,
-            flow_ids=promise.flow_ids,
-            total_rows=self._lake.row_count(dataset.table),
-            total_bytes=sum(file.byte_count for file in every),
-            filled_paths=frozenset(self._lake.filled_paths(dataset.table, promise.batch_id)),
-        )
+        counts = self._counts(dataset, promise.batch_id, promise)
         if promise.is_claim:
             self._catalog.promoted(dataset, promise.batch_id, counts, promise.predecessors)
         elif promise.rows or promise.skipped:
             self._catalog.streamed(dataset, promise.batch_id, counts)
         self._save()
+
+    def _counts(self, dataset: LakeDataset, batch_id: str, promise: Promise | None = None) -> Counts:
+        every = self._lake.files(dataset.table)
+        files = [file for file in every if file.batch_id == batch_id]
+        return Counts(
+            rows=promise.rows if promise else 0,
+            skipped=promise.skipped if promise else 0,
+            input_bytes=promise.input_bytes if promise else 0,
+            started_at_ms=promise.started_at_ms if promise else 0,
+            flow_ids=promise.flow_ids if promise else (),
+            output_bytes=sum(file.byte_count for file in files),
+            output_files=len(files),
+            total_rows=self._lake.row_count(dataset.table),
+            total_bytes=sum(file.byte_count for file in every),
+            filled_paths=frozenset(self._lake.filled_paths(dataset.table, batch_id)),
+        )
 
     def _keep_promise(self) -> None:
         promise = self._saved.promise

@@ -58,6 +58,9 @@ class FakeCatalog:
     def lost(self, dataset: LakeDataset, batch_id: str, reason: str) -> None:
         self.batches[batch_id] = ("failed", Counts())
 
+    def reverted(self, dataset: LakeDataset, counts: Counts) -> None:
+        self.rows_after_revert = counts.total_rows
+
 
 class World:
     """Everything that survives a crash of the role."""
