@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from headrace.api.wire import inlet as wire
 from headrace.clock import Clock
-from headrace.errors import HeadraceError
+from headrace.errors import Bug, HeadraceError
 from headrace.ingest.counting import InletCounter
 from headrace.ingest.inlets import Inlet, Inlets
 from headrace.ingest.refusals import (
@@ -27,7 +27,7 @@ from headrace.ingest.refusals import (
     ServiceTokenInvalid,
     ServiceTokenMissing,
 )
-from headrace.ingest.streaming import StreamingIntake
+from headrace.ingest.streaming import Batch, StreamingIntake
 from headrace.telemetry import log
 
 Scope = MutableMapping[str, Any]
@@ -36,6 +36,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
 
 MAX_BODY_BYTES = 1_048_576
+_SHORT_LENGTH = 6  # digits of a length that cannot be over the limit
 _MAX_REQUEST_ID = 128
 _SINGLE, _BATCH = "/collection", "/collection/batch"
 _PREFIXES = ("", "/data/foundation/import")
@@ -73,17 +74,15 @@ class InletApp:
         self._is_token_valid = is_token_valid
         self._process = os.getpid()
         self._numbers = itertools.count(1)
-        self._request_prefix = str(uuid.uuid4())[:23]
-        self._requests = 0
-        self._refused = 0
+        self._request_prefix = str(uuid.uuid4())[:23].encode()
+        self._refusals = 0
 
     def status(self) -> dict[str, Any]:
-        """Return the counters; those of requests start anew with the process."""
+        """Return the counters; the refused requests are those of this process."""
         return {
             "accepted": self._counter.accepted(),
             "quarantined": self._counter.quarantined(),
-            "requests": self._requests,
-            "refused_requests": self._refused,
+            "refused_requests": self._refusals,
         }
 
     def close(self) -> None:
@@ -92,7 +91,6 @@ class InletApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        self._requests += 1
         number = next(self._numbers)
         headers: Headers = dict(scope["headers"])
         inlet_id, inlet = "", None
@@ -100,35 +98,52 @@ class InletApp:
             is_batch, inlet_id = _place_of(scope)
             inlet = self._inlets.inlet(inlet_id)
             self._admit(inlet, headers)
-            body = await _body_of(receive, headers)
-            answer = await self._taken(inlet, scope, headers, body, number, is_batch=is_batch)
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            if message.get("more_body"):
+                body = await _rest(receive, body)
+            if len(body) > MAX_BODY_BYTES or b"content-encoding" in headers:
+                body = _plain(body, headers.get(b"content-encoding", b""))
+            flow_id, is_synchronous = _choices_of(scope["query_string"], headers)
+            batch: Batch | None = None
+            if is_batch:
+                batch = self._intake.take_batch(inlet, body, flow_id=flow_id)
+                outcome = await batch.stored
+            else:
+                outcome = await self._intake.take(inlet, body, flow_id=flow_id, is_synchronous=is_synchronous)
+            if outcome is None:
+                answer = self._accepted(inlet, batch, number, is_synchronous=is_synchronous)
+            else:
+                answer = self._refused(outcome, inlet_id, inlet)
         except HeadraceError as error:
-            self._refused += 1
-            answer = wire.refusal(error, inlet_id, inlet)
+            answer = self._refused(error, inlet_id, inlet)
         except Exception as error:  # the edge: whatever it is, the caller gets an answer and the log the cause
-            self._refused += 1
             log("gateway", logging.ERROR, "An inlet request met a defect.", inlet=inlet_id, cause=repr(error))
-            answer = wire.defect(inlet_id, inlet)
+            answer = self._refused(Bug("Internal error"), inlet_id, inlet)
         request_id = headers.get(b"x-request-id", b"")
         if not 0 < len(request_id) <= _MAX_REQUEST_ID:
-            request_id = b"%b-%012x" % (self._request_prefix.encode(), number)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [
-                    wire.JSON,
-                    (b"content-length", b"%d" % len(answer.body)),
-                    (b"x-request-id", request_id),
-                    *answer.headers,
-                ],
-            }
-        )
+            request_id = b"%b-%012x" % (self._request_prefix, number)
+        length = b"%d" % len(answer.body)
+        answer_headers = [wire.JSON, (b"content-length", length), (b"x-request-id", request_id), *answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": answer.body})
+
+    def _accepted(self, inlet: Inlet, batch: Batch | None, number: int, *, is_synchronous: bool) -> wire.Answer:
+        now_ms = self._clock.now_ms()
+        if batch is None:
+            return wire.accepted(inlet, now_ms, self._process, number, is_synchronous=is_synchronous)
+        return wire.batch_accepted(inlet, now_ms, self._process, number, batch.refusals)
+
+    def _refused(self, error: HeadraceError, inlet_id: str, inlet: Inlet | None) -> wire.Answer:
+        self._refusals += 1
+        return wire.refusal(error, inlet_id, inlet)
 
     def _admit(self, inlet: Inlet, headers: Headers) -> None:
         """Refuse what can be refused before the body is read."""
         self._intake.check_room()
+        length = headers.get(b"content-length", b"")
+        if len(length) > _SHORT_LENGTH and length.isdigit() and int(length) > MAX_BODY_BYTES:
+            raise _too_large()
         if inlet.is_authenticated:
             self._check_token(headers.get(b"authorization", b""))
         sandbox = headers.get(b"x-sandbox-name")
@@ -148,26 +163,6 @@ class InletApp:
             raise ServiceTokenMissing("Ims service token is empty")
         if not self._is_token_valid(token.decode("latin-1")):
             raise ServiceTokenInvalid("Ims service token is invalid")
-
-    async def _taken(
-        self, inlet: Inlet, scope: Scope, headers: Headers, body: bytes, number: int, *, is_batch: bool
-    ) -> wire.Answer:
-        flow_id = headers.get(_FLOW_HEADER, b"").decode("latin-1")
-        is_synchronous = False
-        if scope["query_string"]:
-            query = parse_qs(scope["query_string"].decode("latin-1"))
-            flow_id = flow_id or query.get("x-adobe-flow-id", [""])[0]
-            is_synchronous = any(query.get(name, [""])[0].lower() == "true" for name in _SYNCHRONOUS)
-        if is_batch:
-            batch = self._intake.take_batch(inlet, body, flow_id=flow_id)
-            outcome = await batch.stored
-            if outcome is not None:
-                raise outcome
-            return wire.batch_accepted(inlet, self._clock.now_ms(), self._process, number, batch.refusals)
-        outcome = await self._intake.take(inlet, body, flow_id=flow_id, is_synchronous=is_synchronous)
-        if outcome is not None:
-            raise outcome
-        return wire.accepted(inlet, self._clock.now_ms(), self._process, number, is_synchronous=is_synchronous)
 
 
 def quieten_collector() -> None:
@@ -192,18 +187,14 @@ def _place_of(scope: Scope) -> tuple[bool, str]:
     return is_batch, inlet_id
 
 
-async def _body_of(receive: Receive, headers: Headers) -> bytes:
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise _too_large()
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        body = await _rest(receive, body)
-    if len(body) > MAX_BODY_BYTES:
-        raise _too_large()
-    encoding = headers.get(b"content-encoding")
-    return body if encoding is None else _plain(body, encoding)
+def _choices_of(query_string: bytes, headers: Headers) -> tuple[str, bool]:
+    """Return the dataflow that a request names, and whether it asks for synchronous validation."""
+    flow_id = headers.get(_FLOW_HEADER, b"").decode("latin-1")
+    if not query_string:
+        return flow_id, False
+    query = parse_qs(query_string.decode("latin-1"))
+    is_synchronous = any(query.get(name, [""])[0].lower() == "true" for name in _SYNCHRONOUS)
+    return flow_id or query.get("x-adobe-flow-id", [""])[0], is_synchronous
 
 
 async def _rest(receive: Receive, first: bytes) -> bytes:
@@ -220,6 +211,8 @@ async def _rest(receive: Receive, first: bytes) -> bytes:
 
 
 def _plain(body: bytes, encoding: bytes) -> bytes:
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
     name = encoding.strip().lower()
     if name in (b"", b"identity"):
         return body

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.errors import Bug, Denied, HeadraceError, InvalidInput, NotFound, Transient
+from headrace.errors import Denied, HeadraceError, InvalidInput, NotFound, Transient
 from headrace.ingest.inlets import Inlet
 from headrace.ingest.refusals import MessageInvalid, ServiceTokenMissing
 from headrace.schemas import Violation
@@ -77,11 +77,6 @@ def refusal(error: HeadraceError, inlet_id: str, inlet: Inlet | None) -> Answer:
             place = {"path": error.path, "hint": error.hint}
             body["headrace"] = {name: _printable(value) for name, value in place.items() if value is not None}
     return Answer(status, msgspec.json.encode(body), _retry_after(error))
-
-
-def defect(inlet_id: str, inlet: Inlet | None) -> Answer:
-    """Return the answer when we are at fault."""
-    return refusal(Bug("Internal error"), inlet_id, inlet)
 
 
 def _gateway_refusal(error: PathUnknown | MethodNotAllowed) -> Answer:
