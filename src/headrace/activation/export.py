@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -282,10 +283,15 @@ class Exporter:
     # --- scanning -----------------------------------------------------------------------------------------------------
 
     def _advance_scan(self, scan: Iterator[None]) -> None:
+        was_on = gc.isenabled()
+        gc.disable()  # thousands of small objects come and go, none of them in a cycle
         try:
             next(scan)
         except StopIteration:
             self._scan = None
+        finally:
+            if was_on:
+                gc.enable()
 
     def _scanned(self, sandbox: Sandbox, wanted: Sequence[_Wanted], cutoff_ms: int) -> Iterator[None]:
         """Make the files of several runs in one pass over the persons of a sandbox."""

@@ -6,7 +6,9 @@ Every part of a run has the same header. A run without rows gives one file with 
 import contextlib
 import gzip
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -22,6 +24,7 @@ from headrace.destinations.file_settings import CsvOptions
 
 GZIP_LEVEL = 6
 _BUFFER_BYTES = 1 << 20
+_GZIP_AHEAD = 4
 
 _ARROW_TYPES = {
     "integer": pa.int64(),
@@ -63,10 +66,23 @@ class CsvFormat:
         special = re.escape(options.delimiter + options.quote + "\r\n" + options.escape)
         self._special = re.compile(f"[{special}]")
         self._reserved = {text for text in (options.null_value, options.empty_value) if text}
+        self._slow = self._reserved | {""}
 
     def line(self, row: Row) -> str:
         """Return a row as a line, with its line end."""
-        return self._delimiter.join([self._field(value) for value in row]) + "\n"
+        return self._plain_line(row) or self._delimiter.join([self._field(value) for value in row]) + "\n"
+
+    def _plain_line(self, row: Row) -> str:
+        # Most rows need no quotes. It is cheaper to put a row together and look at the whole than to look at each field.
+        try:
+            if not self._slow.isdisjoint(row):
+                return ""
+        except TypeError:  # a list or an object
+            return ""
+        text = self._delimiter.join([value if value.__class__ is str else self._field(value) for value in row])
+        if "\n" in text or "\r" in text or self._escape in text or (self._quote and self._quote in text):
+            return ""
+        return text + "\n" if text.count(self._delimiter) == len(row) - 1 else ""
 
     def header(self, names: Sequence[str]) -> str:
         """Return the header as a line, with its line end."""
@@ -97,10 +113,9 @@ class _TextPart:
 
     def __init__(self, path: Path, *, compression: str, header: str, line: Callable[[Row], str]) -> None:
         self._raw: IO[bytes] = path.open("wb", buffering=_BUFFER_BYTES)
-        # No name and no time in the header: the same rows give the same bytes.
         self._file: Any = self._raw
         if compression == "GZIP":
-            self._file = gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=self._raw, mtime=0)
+            self._file = _GzipThread(self._raw)
         self._line = line
         self._file.write(header.encode())
 
@@ -113,6 +128,31 @@ class _TextPart:
         if self._file is not self._raw:
             self._file.close()
         self._raw.close()
+
+
+class _GzipThread:
+    """Compresses on a thread of its own, beside the making of rows: zlib does not hold the interpreter's lock."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        # No name and no time in the header: the same rows give the same bytes.
+        self._file = gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=raw, mtime=0)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="export-gzip")
+        self._under_way: deque[Future[int]] = deque()
+
+    def write(self, data: bytes) -> None:
+        """Compress after what came before; waits while there is much of it."""
+        self._under_way.append(self._pool.submit(self._file.write, data))
+        while len(self._under_way) > _GZIP_AHEAD:
+            self._under_way.popleft().result()
+
+    def close(self) -> None:
+        """Wait for everything and finish the file."""
+        try:
+            while self._under_way:
+                self._under_way.popleft().result()
+        finally:
+            self._pool.shutdown()
+            self._file.close()
 
 
 class _ParquetPart:

@@ -82,7 +82,12 @@ class RowBuilder:
         self.names = [column.target for column in columns]
         self.keys = tuple(keys)
         self._namespace_of = {code.lower(): number for number, code in namespaces.items()}
-        self._values = [_value_of(column, expressions) for column in columns]
+        self._fields = _FieldReader(columns)
+        self._computed = [
+            (index, _value_of(column, expressions))
+            for index, column in enumerate(columns)
+            if column.kind in ("expression", "static") or (column.kind == "attribute" and not _is_plain(column))
+        ]
         self._status = [index for index, column in enumerate(columns) if column.kind == "membership_status"]
         self._time = [index for index, column in enumerate(columns) if column.kind == "membership_time"]
         self._identity = next((index for index, column in enumerate(columns) if column.is_identity), None)
@@ -105,7 +110,9 @@ class RowBuilder:
         """Return the rows of a person; none when a mandatory field, the mapped identity or an identity key is missing."""
         if not all(has_value(member) for has_value in self._mandatory):
             return _NO_ROWS
-        row = [value(member.profile) for value in self._values]
+        row = self._fields.row(member.profile)
+        for index, value in self._computed:
+            row[index] = value(member.profile)
         for index in self._status:
             row[index] = "realized" if member.is_member else "exited"
         for index in self._time:
@@ -142,6 +149,35 @@ class RowBuilder:
             value = _value_of(column, expressions)
             return lambda member: not _is_missing(value(member.profile))
         return lambda member: True  # what the export itself knows is always there
+
+
+class _FieldReader:
+    """Reads the plain attributes of a row; what several columns have in common is walked once."""
+
+    def __init__(self, columns: Sequence[AttributeMapping]) -> None:
+        self._width = len(columns)
+        self._parents: dict[tuple[str | int, ...], list[tuple[int, str | int]]] = {}
+        for index, column in enumerate(columns):
+            if column.kind == "attribute" and _is_plain(column):
+                self._parents.setdefault(column.path[:-1], []).append((index, column.path[-1]))
+
+    def row(self, profile: Mapping[str, Any]) -> Row:
+        """Return a row with the attributes in their places, None elsewhere."""
+        row: Row = [None] * self._width
+        for parent, leaves in self._parents.items():
+            node: Any = profile
+            for name in parent:
+                node = node.get(name)
+                if node.__class__ is not dict:
+                    break
+            else:
+                for index, leaf in leaves:
+                    row[index] = node.get(leaf)
+        return row
+
+
+def _is_plain(column: AttributeMapping) -> bool:
+    return column.type != "date-time" and all(isinstance(step, str) for step in column.path)
 
 
 def _is_missing(value: Any) -> bool:
