@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from headrace.activation.encryption import PublicKey, encrypted
 from headrace.activation.file_writer import FileWriter
 from headrace.activation.filenames import NameFacts, file_stem, folder_name, manifest_name
 from headrace.activation.manifest import ExportedFile, manifest
+from headrace.activation.parquet_part import ColumnTypes
 from headrace.activation.rows import Member, Row, RowBuilder
 from headrace.activation.runs import SKIPPED, Issue, RunMetrics
 from headrace.destinations.base import Context, FileDestination
@@ -109,7 +111,9 @@ class ExportJob:
         target = plan.flow.target
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        self._writer = FileWriter(
+        self._types = ColumnTypes(builder.columns)
+        self._open_writer = partial(
+            FileWriter,
             folder,
             stem,
             builder.columns,
@@ -117,8 +121,12 @@ class ExportJob:
             compression=target.compression,
             csv=target.csv_options,
             rows_per_file=rows_per_file,
+            types=self._types,
         )
-        self._spool = _Spool(folder / "rows.spool") if builder.keys else None
+        is_parquet = target.file_type == "PARQUET"
+        # Keys and the types of structures are known only after the last row, so the rows wait for it on disk.
+        self._spool = _Spool(folder / "rows.spool") if builder.keys or (is_parquet and self._types.must_see_rows) else None
+        self._writer = None if self._spool is not None else self._open_writer()
         self._dedup = Deduplicator(folder, by_identity=builder.is_keyed_by_identity) if builder.keys else None
 
     def take(self, person: Person, profile_of: Callable[[MergeRule], Mapping[str, Any]]) -> None:
@@ -143,33 +151,32 @@ class ExportJob:
         if not made.rows:
             self._counts.skipped += 1
             return
-        if self._dedup is None:
-            self._rows += made.rows
-        else:
-            for row, key in zip(made.rows, made.keys, strict=True):
-                self._dedup.add(self._counts.rows, self._counts.persons, key, updated_at_ms, row)
-                self._rows.append(row)
-                self._counts.rows += 1
+        if self._dedup is not None:
+            for ordinal, (row, key) in enumerate(zip(made.rows, made.keys, strict=True), start=self._counts.rows):
+                self._dedup.add(ordinal, self._counts.persons, key, updated_at_ms, row)
+        self._rows += made.rows
+        self._counts.rows += len(made.rows)
         if len(self._rows) >= _SPOOL_ROWS:
             self._flush()
 
     def _flush(self) -> None:
         if self._spool is not None:
+            self._types.see(self._rows)
             self._spool.write(self._rows)
-        else:
+        elif self._writer is not None:
             self._writer.write(self._rows)
-            self._counts.rows += len(self._rows)
         self._rows = []
 
     def write_files(self) -> None:
         """Finish the files after the last person; encrypt them when the account has a key."""
         self._flush()
-        if self._spool is not None and self._dedup is not None:
-            losers = self._dedup.losers()
+        writer = self._writer = self._writer or self._open_writer()
+        if self._spool is not None:
+            losers = self._dedup.losers() if self._dedup is not None else []
             self._counts.duplicates = len(losers)
             for rows in _without(self._spool.read(), set(losers)):
-                self._writer.write(rows)
-        files = self._writer.finish()
+                writer.write(rows)
+        files = writer.finish()
         key = PublicKey.from_base64(self.plan.flow.public_key) if self.plan.flow.public_key else None
         self.files = [self._encrypted(file, key) for file in files] if key else files
 
@@ -225,10 +232,9 @@ class ExportJob:
 
     def discard(self) -> None:
         """Remove everything the run left on this machine."""
-        self._writer.close()
-        if self._dedup is not None and self._spool is not None:
-            self._dedup.close()
-            self._spool.close()
+        for opened in (self._writer, self._dedup, self._spool):
+            if opened is not None:
+                opened.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _name_facts(self) -> NameFacts:

@@ -13,29 +13,17 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headrace.activation.filenames import file_name
 from headrace.activation.manifest import ExportedFile
 from headrace.activation.mapping import AttributeMapping
+from headrace.activation.parquet_part import ColumnTypes, ParquetPart
 from headrace.activation.rows import Row
 from headrace.destinations.file_settings import CsvOptions
 
 GZIP_LEVEL = 6
 _BUFFER_BYTES = 1 << 20
 _GZIP_AHEAD = 4
-
-_ARROW_TYPES = {
-    "integer": pa.int64(),
-    "int": pa.int64(),
-    "long": pa.int64(),
-    "short": pa.int64(),
-    "byte": pa.int64(),
-    "number": pa.float64(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-}
 
 
 class _Part(Protocol):
@@ -155,56 +143,6 @@ class _GzipThread:
             self._file.close()
 
 
-class _ParquetPart:
-    """A Parquet file."""
-
-    def __init__(self, path: Path, *, compression: str, columns: Sequence[AttributeMapping]) -> None:
-        self._path = path
-        self._compression = "gzip" if compression == "GZIP" else "none"
-        self._columns = columns
-        self._writer: pq.ParquetWriter | None = None
-        self._schema: pa.Schema | None = None
-
-    def write(self, rows: Sequence[Row]) -> None:
-        """See `_Part.write`."""
-        values = list(zip(*rows, strict=True)) if rows else [()] * len(self._columns)
-        names = [column.target for column in self._columns]
-        arrays = [
-            _array(column, items, self._type_of(index))
-            for index, (column, items) in enumerate(zip(self._columns, values, strict=True))
-        ]
-        table = pa.Table.from_arrays(arrays, names=names)
-        if self._writer is None:
-            self._schema = table.schema
-            self._writer = pq.ParquetWriter(self._path, self._schema, compression=self._compression)
-        self._writer.write_table(table)
-
-    def _type_of(self, index: int) -> pa.DataType | None:
-        return None if self._schema is None else self._schema.field(index).type
-
-    def close(self) -> None:
-        """See `_Part.close`."""
-        if self._writer is None:
-            self.write([])
-        assert self._writer is not None  # noqa: S101 - writing made it
-        self._writer.close()
-
-
-def _array(column: AttributeMapping, values: Sequence[Any], known: pa.DataType | None) -> pa.Array:
-    if column.type in ("array", "map", "object"):
-        # What lies within differs from row to row; JSON text is the one type that all of them fit.
-        encoded = [None if value is None else msgspec.json.encode(value).decode() for value in values]
-        return pa.array(encoded, pa.string())
-    kind = known or _ARROW_TYPES.get(column.type, pa.string())
-    if kind == pa.string():
-        return pa.array([None if value is None else value if isinstance(value, str) else _text(value) for value in values], kind)
-    return pa.array(values, kind)
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 class FileWriter:
     """Writes the files of one run into a folder; closed by `finish` or `close`."""
 
@@ -218,6 +156,7 @@ class FileWriter:
         compression: str,
         csv: CsvOptions,
         rows_per_file: int,
+        types: ColumnTypes | None = None,
     ) -> None:
         """Prepare the files; the first one is opened at once.
 
@@ -229,7 +168,9 @@ class FileWriter:
             compression: ``NONE`` or ``GZIP``.
             csv: How CSV is written.
             rows_per_file: Most rows in one file.
+            types: Types of the columns of a Parquet file; those of the columns' fields by default.
         """
+        self._types = types or ColumnTypes(columns)
         self._folder = folder
         self._stem = stem
         self._columns = columns
@@ -269,7 +210,7 @@ class FileWriter:
         self._counts.append(0)
         path = self._folder / self._name(len(self._counts))
         if self._file_type == "PARQUET":
-            return _ParquetPart(path, compression=self._compression, columns=self._columns)
+            return ParquetPart(path, compression=self._compression, types=self._types)
         if self._file_type == "JSON":
             return _TextPart(path, compression=self._compression, header="", line=self._json_line)
         header = self._csv.header(self._names)

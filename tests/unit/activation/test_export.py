@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from headrace.activation import export_job
@@ -433,6 +434,16 @@ def test_rows_are_made_unique_over_all_parts(world: World, monkeypatch: pytest.M
     world.at("2027-02-10T13:00:00Z")
     assert list(world.files().values()) == ["Email,first\np2@x,Ilse\np3@x,Kim\n", "Email,first\np4@x,Jan\n"]
     assert world.all_runs()[0].state.metrics.output_records == 3
+
+
+def test_structures_are_exported_to_parquet_when_the_target_says_so(world: World) -> None:
+    name = AttributeMapping("attribute", "person.name", "person_name", ("person", "name"), type="object")
+    params = {"fileType": "PARQUET", "exportComplexTypes": True}
+    world.dataflows.replace(dataflow(attributes=(name, STATUS), params=params))
+    world.put(1, "Ilse")
+    world.at("2027-02-10T13:00:00Z")
+    (path,) = (world.folder / "zone" / "prod" / "crm" / "daily").iterdir()
+    assert pq.read_table(path).to_pylist() == [{"person_name": {"firstName": "Ilse"}, "status": "realized"}]
 
 
 def test_the_manifest_is_written_even_for_an_empty_export(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest
 from headrace.activation.file_writer import FileWriter
 from headrace.activation.manifest import ExportedFile, manifest
 from headrace.activation.mapping import AttributeMapping
+from headrace.activation.parquet_part import ColumnTypes
 from headrace.activation.rows import Row
 from headrace.clock import parse_iso
 from headrace.destinations.file_settings import CsvOptions
@@ -143,6 +144,40 @@ def test_parquet_has_types(tmp_path: Path, compression: str) -> None:
     ]
     codec = pq.ParquetFile(tmp_path / file.name).metadata.row_group(0).column(0).compression
     assert codec == ("GZIP" if compression == "GZIP" else "UNCOMPRESSED")
+
+
+def test_parquet_keeps_structures_that_fit_together(tmp_path: Path) -> None:
+    columns = [
+        AttributeMapping("attribute", "o", "o", ("o",), type="array"),
+        AttributeMapping("attribute", "m", "m", ("m",), type="map"),
+    ]
+    rows: list[Row] = [[[{"sku": "a"}], {"x": 1}], [[{"sku": "b", "price": 1.5}], None], [None, {"y": 2}]]
+    types = ColumnTypes(columns)
+    for row in rows:
+        types.see([row])
+    writer = FileWriter(
+        tmp_path, "out", columns, file_type="PARQUET", compression="NONE", csv=CsvOptions(), rows_per_file=2, types=types
+    )
+    writer.write(rows)
+    files = writer.finish()
+    tables = [pq.read_table(tmp_path / file.name) for file in files]
+    assert tables[0].schema == tables[1].schema
+    assert [row["o"] for row in tables[0].to_pylist()] == [[{"sku": "a", "price": None}], [{"sku": "b", "price": 1.5}]]
+    assert tables[1].to_pylist() == [{"o": None, "m": {"x": None, "y": 2}}]
+
+
+def test_parquet_writes_structures_that_do_not_fit_together_as_text(tmp_path: Path) -> None:
+    columns = [AttributeMapping("attribute", "m", "m", ("m",), type="map")]
+    types = ColumnTypes(columns)
+    rows: list[Row] = [[{"x": 1}], [{"x": "one"}]]
+    for row in rows:
+        types.see([row])
+    writer = FileWriter(
+        tmp_path, "out", columns, file_type="PARQUET", compression="NONE", csv=CsvOptions(), rows_per_file=2, types=types
+    )
+    writer.write(rows)
+    writer.finish()
+    assert pq.read_table(tmp_path / "out.parquet").column("m").to_pylist() == ['{"x":1}', '{"x":"one"}']
 
 
 def test_parquet_without_rows_has_its_columns(tmp_path: Path) -> None:
