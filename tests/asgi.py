@@ -38,7 +38,7 @@ class AsgiTransport(httpx.BaseTransport):
         async def receive() -> MutableMapping[str, Any]:
             nonlocal is_sent
             if is_sent:
-                return {"type": "http.disconnect"}
+                await asyncio.Event().wait()  # a client stays until it has its answer
             is_sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
