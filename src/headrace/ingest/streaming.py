@@ -173,7 +173,10 @@ class StreamingIntake:
         target = self._targets.of_raw(inlet, header, flow_id)
         warnings: tuple[Violation, ...] = ()
         if target.mapper is not None:
-            source, warnings = target.mapper.apply(source)
+            try:
+                source, warnings = target.mapper.apply(source)
+            except RecursionError:
+                return _Decision(target, violations=(_TOO_DEEP,), warnings=1)
         violations = _checked(target, source)
         if violations:
             return _Decision(target, violations=(*violations, *warnings), warnings=len(warnings))

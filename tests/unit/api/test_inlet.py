@@ -358,3 +358,14 @@ def test_status_counts_durably(kit: InletKit) -> None:
     app = kit.app()
     assert (app.status()["accepted"], app.status()["quarantined"]) == (1, 1)
     app.close()
+
+
+@pytest.mark.parametrize("depth", [100, 300, 480, 900, 3000])
+def test_deeply_nested_records_are_answered(kit: InletKit, depth: int) -> None:
+    deep = b'{"identityMap":' * depth + b"1" + b"}" * depth
+    for header in ({}, {"operations": {"data": "merge"}}):
+        whole = message("@", dataset=PROFILES, schema=PROFILE_CLASS, **header)
+        body = json.dumps(whole).encode().replace(b'"@"', deep)
+        assert kit.post(ONE, body).status in (200, 400)
+        assert kit.post(MANY, b'{"messages":[' + body + b"]}").status in (207, 400)
+    kit.quarantine.roll()

@@ -106,3 +106,15 @@ def test_numbers_no_machine_integer_holds_are_answered(kit: InletKit) -> None:
     kit.add_flow(INLET, "f-9", EVENTS, created_at=9)
     body = f'{{"_id":"e","timestamp":"2026-01-02T03:04:05Z","producedBy":{10**30}}}'.encode()
     assert kit.post(ONE, body, headers=flow).status == 200
+
+
+@pytest.mark.parametrize("depth", [100, 300, 480, 900, 3000])
+@pytest.mark.parametrize("mapping_id", ["m-2", ""])
+def test_deeply_nested_documents_are_answered(kit: InletKit, depth: int, mapping_id: str) -> None:
+    kit.add_mapping("m-2", [*LINES[:2], {"source": "deep", "destination": "unknown", "sourceType": "ATTRIBUTE"}])
+    kit.add_flow(INLET, "f-2", EVENTS, mapping_id=mapping_id, created_at=2)
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    body = b'{"id":1,"when":"2026-01-02","deep":' + deep + b"}"
+    for path, whole in ((ONE, body), (MANY, b'{"messages":[' + body + b"]}")):
+        assert kit.post(path, whole, headers={"x-adobe-flow-id": "f-2"}).status in (200, 207, 400)
+    kit.quarantine.roll()

@@ -49,12 +49,23 @@ def convert(value: Any, form: Mapping[str, Any] | None) -> Any:
     if value is None:
         return None
     if form is None:
-        return iso_millis(to_ms(value)) if isinstance(value, datetime) else value
+        return _copied(value)
     kind = form.get(TYPE_KEY) or form.get("type", "string")
     converter = _CONVERTERS.get(kind)
     if converter is not None:
         return converter(value, form)
     return _whole(value, kind) if kind in MACHINE_RANGES else _text(value, form)
+
+
+def _copied(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _copied(item) for key, item in value.items()}
+        case list():
+            return [_copied(item) for item in value]
+        case datetime():
+            return iso_millis(to_ms(value))
+    return value
 
 
 def as_instant(value: Any) -> datetime:
@@ -163,7 +174,7 @@ def _object(value: Any, form: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(values, Mapping):
         return {key: convert(item, values) for key, item in value.items() if item is not None}
     if properties is None:
-        return {key: convert(item, None) for key, item in value.items() if item is not None}
+        return {key: _copied(item) for key, item in value.items() if item is not None}
     # An object copy takes what both sides have; the rest has no place to go.
     return {key: convert(item, properties[key]) for key, item in value.items() if key in properties and item is not None}
 

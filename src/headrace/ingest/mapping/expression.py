@@ -25,7 +25,7 @@ _TOKEN = re.compile(
     | (?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
     | (?P<braced>\$\{[^}]*\})
     | (?P<name>(?:[^\W\d]|\$)(?:[\w$]|\\\.)*)
-    | (?P<symbol>=~|!~|=\^|!\^|=\$|!\$|==|!=|<=|>=|&&|\|\||\?\?|\?:|[-+*/%<>!?:()\[\]{},.&|^~])
+    | (?P<symbol>->|=~|!~|=\^|!\^|=\$|!\$|==|!=|<=|>=|&&|\|\||\?\?|\?:|[-+*/%<>!?:()\[\]{},.&|^~])
     )""",
     re.VERBOSE | re.DOTALL,
 )
@@ -281,6 +281,8 @@ class _Parser:
         self._expect("(")
         if function.takes_path:
             return self._path_call(token, function)
+        if function.takes_lambda:
+            return self._lambda_call(token, function)
         arguments = self._arguments(")")
         function.check_count(token.value, len(arguments))
         return _called(function, token.value, arguments)
@@ -292,6 +294,23 @@ class _Parser:
         steps = self._steps(first)
         self._expect(")")
         return lambda source: is_present(source, steps)
+
+    def _lambda_call(self, token: _Token, function: Function) -> Evaluate:
+        """Read the arguments of a function such as ``filterArray(array, x -> condition)``."""
+        values = self.expression()
+        self._expect(",")
+        variable = self._next()
+        if variable.kind != "name" or variable.value in _FORBIDDEN or variable.value in _CONSTANTS:
+            raise self._unexpected(variable, "the name of a variable")
+        self._expect("->")
+        body = self.expression()
+        self._expect(")")
+        name = variable.value
+
+        def evaluate(source: dict[str, Any]) -> Any:
+            return function.call(token.value, [values(source), lambda item: body({**source, name: item})])
+
+        return evaluate
 
     def _arguments(self, end: str) -> list[Evaluate]:
         found: list[Evaluate] = []

@@ -22,6 +22,7 @@ class Function(msgspec.Struct, frozen=True):
         takes_nulls: Whether it is called at all when a required argument is null; else it gives null.
         is_lazy: Whether it gets its arguments as functions without parameters.
         takes_path: Whether its one argument is a path that is looked at, not a value.
+        takes_lambda: Whether its second argument is written ``x -> expression`` and called for each item.
     """
 
     call_plain: Plain
@@ -30,6 +31,7 @@ class Function(msgspec.Struct, frozen=True):
     takes_nulls: bool = False
     is_lazy: bool = False
     takes_path: bool = False
+    takes_lambda: bool = False
 
     def check_count(self, name: str, count: int) -> None:
         """Refuse a wrong number of arguments.
@@ -61,13 +63,20 @@ class Function(msgspec.Struct, frozen=True):
 class Library(dict[str, Function]):
     """Functions by name."""
 
-    def add(self, *names: str, takes_nulls: bool = False, is_lazy: bool = False, takes_path: bool = False) -> Callable[[F], F]:
+    def add(
+        self,
+        *names: str,
+        takes_nulls: bool = False,
+        is_lazy: bool = False,
+        takes_path: bool = False,
+        takes_lambda: bool = False,
+    ) -> Callable[[F], F]:
         """Declare the decorated function under these names; its signature says how many arguments it takes."""
 
         def declare(plain: F) -> F:
             least, most = _counts(plain)
             for name in names:
-                self[name] = Function(plain, least, most, takes_nulls, is_lazy, takes_path)
+                self[name] = Function(plain, least, most, takes_nulls, is_lazy, takes_path, takes_lambda)
             return plain
 
         return declare

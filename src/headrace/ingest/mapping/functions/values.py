@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.ingest.mapping.errors import TransformFailed
 from headrace.ingest.mapping.functions.base import Library, items, members, text
-from headrace.ingest.mapping.operators import compared, equal, key_text, number_of, truth
+from headrace.ingest.mapping.operators import compared, equal, key_text, number_of, text_of, truth
 
 LIBRARY = Library()
 
@@ -196,6 +196,36 @@ def to_array(with_nulls: Any, *values: Any) -> list[Any]:
 def upsert_array(values: Any, *_: Any) -> list[Any]:
     """Return the array itself; how it joins the profile's is the upsert's matter."""
     return items(values)
+
+
+# Arrays of file exports
+
+
+@LIBRARY.add("array_to_string")
+def array_to_string(separator: Any, values: Any) -> str:
+    """Join the items of an array, and of the arrays in it."""
+    return text(separator).join(text_of(item) for item in flatten_array(values) if item is not None)
+
+
+@LIBRARY.add("filterArray", takes_lambda=True)
+def filter_array(values: Any, condition: Any) -> list[Any]:
+    """Return the items for which a condition is true."""
+    return [item for item in items(values) if truth(condition(item))]
+
+
+@LIBRARY.add("transformArray", takes_lambda=True)
+def transform_array(values: Any, change: Any) -> list[Any]:
+    """Return what an expression makes of each item."""
+    return [change(item) for item in items(values)]
+
+
+@LIBRARY.add("flattenArray")
+def flatten_array(values: Any) -> list[Any]:
+    """Return the items of an array, and of the arrays in it, in order."""
+    found: list[Any] = []
+    for item in items(values):
+        found.extend(flatten_array(item) if isinstance(item, list) else [item])
+    return found
 
 
 # Logic and aggregates
