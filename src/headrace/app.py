@@ -11,6 +11,7 @@ from typing import Any
 from headrace.activation.delivery_store import DeliveryStore
 from headrace.activation.export import Exporter, ExportSupport
 from headrace.activation.service import FlowService
+from headrace.activation.streaming_runs import StreamingRuns
 from headrace.api.build import build_api
 from headrace.api.inlet import InletApp, quieten_collector
 from headrace.api.services import Services
@@ -351,6 +352,7 @@ def make_activation(home: Home) -> Activation:
         clock=home.clock,
         plans=plans,
         revision=home.control.revision,
+        runs=StreamingRuns(home.flow_service.runs, home.clock),
     )
 
 

@@ -213,6 +213,11 @@ class Lane:
         self._dead_count = max(0, self._dead_count - 1)
         self._enqueue_stored(_Item(sequence, row.person_id, None))
 
+    @property
+    def has_dead(self) -> bool:
+        """Whether the dataflow has dead letters."""
+        return self._dead_count > 0
+
     def recount_dead(self) -> None:
         """Count the dead letters again, after old ones were deleted."""
         self._dead_count = self._store.dead_count(self.flow_id) + len(self._dead)

@@ -15,7 +15,7 @@ import msgspec
 
 from headrace.activation.dataflows import AudienceSelector, Dataflow
 from headrace.activation.export_job import Exclusion, ExportJob, JobPlan, Window, profile_cache
-from headrace.activation.landing_zone import remove_old_files
+from headrace.activation.landing_zone import next_removal_ms, remove_old_files
 from headrace.activation.rows import Expressions, RowBuilder
 from headrace.activation.runs import FAILED, Issue, Run, RunMetrics, Runs, Trigger
 from headrace.activation.schedules import INCREMENTAL
@@ -34,7 +34,6 @@ _PERSONS_A_STEP = 1_000
 _UPLOADS_AT_A_TIME = 4
 _UPLOAD_PATIENCE_SECONDS = 0.02
 _LOOK_FOR_EVALUATIONS_SECONDS = 5.0  # when nobody calls `look`
-_SWEEP_EVERY_MS = 6 * 3_600_000
 _NEVER_MS = 1 << 62
 
 
@@ -172,7 +171,8 @@ class Exporter:
     def next_due_ms(self) -> int | None:
         """Return when the next export, attempt or removal of old files is due."""
         waiting = [upload.due_ms for upload in self._uploads if upload.future is None]
-        return min([self._look_at_ms, self._sweep_at_ms, *waiting])
+        due_ms = min([self._look_at_ms, self._sweep_at_ms, *waiting])
+        return None if due_ms == _NEVER_MS else due_ms
 
     def status(self) -> dict[str, Any]:
         """Return how many runs are under way, and how many ended since the start and how."""
@@ -205,8 +205,12 @@ class Exporter:
 
     def _sweep(self, now_ms: int) -> None:
         if now_ms >= self._sweep_at_ms:
-            self._sweep_at_ms = now_ms + _SWEEP_EVERY_MS
             remove_old_files(self._landing_zone, now_ms)
+            self._plan_sweep()
+
+    def _plan_sweep(self) -> None:
+        due_ms = next_removal_ms(self._landing_zone)
+        self._sweep_at_ms = _NEVER_MS if due_ms is None else due_ms
 
     def _interrupted(self) -> list[_Wanted]:
         runs, self._resumed = self._resumed, []
@@ -403,6 +407,7 @@ class Exporter:
         if error is None:
             self._runs.finish(plan.run_id, status="success", metrics=job.metrics(), cutoff_ms=plan.cutoff_ms)
             self._done["succeeded"] += 1
+            self._plan_sweep()
         else:
             self._fail(plan.run_id, *_cause(error))
         job.discard()

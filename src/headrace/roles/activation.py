@@ -137,7 +137,9 @@ class Activation:
         dues = [due for lane in self._lanes.values() if (due := lane.next_due_ms()) is not None]
         if any(lane.is_dirty for lane in self._lanes.values()):
             dues.append(self._clock.now_ms() + round(_COMMIT_SECONDS * 1000))
-        return min([self._purge_at_ms, *dues])
+        if any(lane.has_dead for lane in self._lanes.values()):
+            dues.append(self._purge_at_ms)
+        return min(dues, default=None)
 
     def status(self) -> dict[str, Any]:
         """Return counters by dataflow, what cannot be opened and why, and how far the topic was read.

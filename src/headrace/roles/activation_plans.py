@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from headrace.activation.dataflows import Dataflow, Dataflows
 from headrace.activation.messages import MessageBuilder
 from headrace.activation.retry import STANDARD_POLICY, RetryPolicy
-from headrace.activation.triggers import AudienceFacts, MappedAudience
+from headrace.activation.triggers import PLATFORM_NAMESPACE, AudienceFacts, MappedAudience
 from headrace.audience.service import Audiences
 from headrace.catalog.sandboxes import Sandboxes
 from headrace.destinations.base import Context, StreamDestination
@@ -52,7 +52,13 @@ class ActivationPlans:
             return []
         facts = {
             item.number: AudienceFacts(
-                item.number, item.id, "ups", item.merge_policy_id, item.name, item.created_at, item.updated_at
+                item.number,
+                item.id,
+                item.definition.namespace if item.is_external else PLATFORM_NAMESPACE,
+                item.merge_policy_id,
+                item.name,
+                item.created_at,
+                item.updated_at,
             )
             for item in self._audiences.active(sandbox)
         }
@@ -77,4 +83,4 @@ class ActivationPlans:
             destination: StreamDestination = flow.open(self._context_of(flow.sandbox))  # type: ignore[assignment]
             return destination
 
-        return FlowPlan(builder, flow.connection_key, opened, policy)
+        return FlowPlan(builder, flow.connection_key, opened, policy, subject=flow)
