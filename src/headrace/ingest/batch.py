@@ -6,15 +6,18 @@ batch that a new attempt replaces. Only the claim check makes the rows count; th
 
 import gc
 import logging
+import shutil
+import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from headrace.clock import Clock
-from headrace.errors import NotFound
-from headrace.ingest.batch_folders import ANNOUNCED, STAGING, quarantine_folder, staging_folder
+from headrace.errors import NotFound, Transient
+from headrace.ingest.batch_folders import ANNOUNCED, STAGING, quarantine_folder, remove_uploads, staging_folder
 from headrace.ingest.files import CORRUPT, EMPTY_FILE, FileFormat, FileUnreadable, SourceRow, columns_in, read_rows
 from headrace.ingest.mapping.mapper import TRANSFORM_ERROR, Mapper
 from headrace.ingest.row_errors import RowErrors
@@ -27,6 +30,8 @@ from headrace.storage.log import Log
 from headrace.telemetry import log
 
 RECORDS = "records"
+IDLE_LIMIT_MS = 24 * 3_600_000
+PROMOTION_FAILED = "CONNECTOR-2001-500"
 _encode = msgspec.json.Encoder().encode
 
 Convert = Callable[[dict[str, Any]], dict[str, Any]]
@@ -97,6 +102,14 @@ class BatchBook(Protocol):
         """Note that the batch has failed."""
         ...
 
+    def abandon_idle(self) -> int | None:
+        """Give up open batches that nobody has touched for `IDLE_LIMIT_MS`.
+
+        Returns:
+            The instant at which the next one is to be given up (epoch ms); None when no batch is open.
+        """
+        ...
+
 
 class Mappers(Protocol):
     """Gives mapping sets in a form that runs."""
@@ -133,7 +146,8 @@ class BatchLoader:
         self._clock = clock
         self._mappers = mappers
         self._work: Generator[None] | None = None
-        self._batch_id = ""
+        self._batch: CompletedBatch | None = None
+        self._sweep_at_ms = 0
         self._loaded = self._failed = 0
 
     def step(self) -> bool:
@@ -145,12 +159,15 @@ class BatchLoader:
         Raises:
             StorageFull: There is no room; the batch begins again with the next step.
         """
+        if self._clock.now_ms() >= self._sweep_at_ms:
+            # A batch that is touched from now on is not due before a whole limit has passed.
+            self._sweep_at_ms = self._book.abandon_idle() or self._clock.now_ms() + IDLE_LIMIT_MS
+            self._clear_staging()
         if self._work is None:
-            batch = self._book.next_completed()
-            if batch is None:
+            self._batch = self._book.next_completed()
+            if self._batch is None:
                 return False
-            self._batch_id = batch.id
-            self._work = self._process(batch)
+            self._work = self._process(self._batch)
         was_collecting = gc.isenabled()
         gc.disable()  # rows are trees; looking for cycles in them costs more than decoding them
         try:
@@ -158,17 +175,25 @@ class BatchLoader:
                 next(self._work)
         except StopIteration:
             self._work = None
-        except BaseException:
+        except Transient:
             self._work = None
             raise
+        except Exception as fault:  # one batch must not stop those behind it
+            self._work = None
+            self._give_up(fault)
         finally:
             if was_collecting:
                 gc.enable()
         return True
 
+    def next_due_ms(self) -> int | None:
+        """Return the instant at which the next open batch may be given up."""
+        return self._sweep_at_ms or None
+
     def status(self) -> dict[str, Any]:
         """Return the counters of the loader."""
-        return {"batch": self._batch_id if self._work else "", "batches_loaded": self._loaded, "batches_failed": self._failed}
+        batch_id = self._batch.id if self._batch and self._work else ""
+        return {"batch": batch_id, "is_idle": not batch_id, "batches_loaded": self._loaded, "batches_failed": self._failed}
 
     def close(self) -> None:
         """Stop in the middle of a batch; it begins again with the next loader."""
@@ -188,8 +213,8 @@ class BatchLoader:
         except FileUnreadable as error:
             reason = error
         finally:
-            valid.close()
-            errors.close()
+            with closing(errors):
+                valid.close()
         if reason is not None:
             valid.discard()
             self._fail(batch, [{"code": reason.error_code, "description": str(reason)}], errors, valid)
@@ -219,10 +244,26 @@ class BatchLoader:
         offset = self._topic.append([encode_entry(entry)])
         write_atomically(staging_folder(self._home, batch.id) / ANNOUNCED, str(offset).encode())
         self._loaded += 1
+        remove_uploads(self._home, batch.id)
 
     def _fail(self, batch: CompletedBatch, reasons: list[dict[str, Any]], errors: RowErrors, valid: ValidRows) -> None:
         log("scheduler", logging.INFO, "A batch has failed.", batch=batch.id, errors=reasons)
         self._book.failed(batch, reasons, _metrics(batch, errors.count, errors.count + valid.row_count))
+        self._failed += 1
+        remove_uploads(self._home, batch.id)
+
+    def _clear_staging(self) -> None:
+        """Remove the rows of claim checks that the log does not hold any more: nobody can ask for them again."""
+        first = self._topic.first_offset()
+        for note in (self._home / STAGING).glob(f"*/{ANNOUNCED}"):
+            if int(note.read_text()) < first:
+                shutil.rmtree(note.parent, ignore_errors=True)
+
+    def _give_up(self, fault: Exception) -> None:
+        assert self._batch is not None  # noqa: S101 - its work has just raised
+        log("scheduler", logging.ERROR, "A batch met a defect.", batch=self._batch.id, reason=traceback.format_exc())
+        text = f"Error occurred at promotion activity. {type(fault).__name__}; the server's log has the cause."
+        self._book.failed(self._batch, [{"code": PROMOTION_FAILED, "description": text}], _metrics(self._batch, 0, 0))
         self._failed += 1
 
     # --- its rows -----------------------------------------------------------------------------------------------------
@@ -235,7 +276,7 @@ class BatchLoader:
             convert = self._converter(batch, form)
             mapper = self._mapper(batch)
         except NotFound as error:
-            raise FileUnreadable(str(error), error_code="CONNECTOR-2001-500") from error
+            raise FileUnreadable(str(error), error_code=PROMOTION_FAILED) from error
         accept = columns_in(form) if mapper is None and not batch.is_validation_disabled else _accept_any
         for file in sorted(batch.files, key=lambda item: item.name):
             try:

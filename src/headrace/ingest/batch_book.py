@@ -10,13 +10,12 @@ from headrace.catalog.datasets import Catalog
 from headrace.catalog.errors import BatchInvalid, BatchUnknown
 from headrace.catalog.sandboxes import Sandboxes
 from headrace.clock import Clock
-from headrace.ingest.batch import CompletedBatch, UploadedFile
+from headrace.ingest.batch import IDLE_LIMIT_MS, CompletedBatch, UploadedFile
 from headrace.ingest.batch_folders import ANNOUNCED, is_safe_id, staging_folder, upload_path
 from headrace.ingest.batch_request import diagnostics_in, error_percent_in, file_format_in, mapping_in
 from headrace.model import Sandbox
 from headrace.schemas import SchemaRegistry
 
-IDLE_LIMIT_MS = 24 * 3_600_000
 _OPEN = ("loaded", "staging")
 
 
@@ -62,11 +61,7 @@ class CatalogBook:
         )
 
     def abandon_idle(self) -> int | None:
-        """Give up batches that nobody has touched for a day.
-
-        Returns:
-            The instant at which the next one is to be given up (epoch ms); None when no batch is open.
-        """
+        """See `BatchBook.abandon_idle`."""
         now_ms = self._clock.now_ms()
         dues = []
         for sandbox in self._sandboxes.all():

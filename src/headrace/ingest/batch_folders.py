@@ -6,6 +6,7 @@ under hashes of their names.
 
 import hashlib
 import re
+import shutil
 from pathlib import Path
 
 from headrace.catalog.errors import BatchUnknown
@@ -46,6 +47,11 @@ def upload_path(home: Path, batch_id: str, name: str) -> Path:
         BatchUnknown: The id is none that a batch with files can have.
     """
     return staging_folder(home, batch_id) / _UPLOADS / hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
+def remove_uploads(home: Path, batch_id: str) -> None:
+    """Delete a batch's uploaded files; its valid rows stay."""
+    shutil.rmtree(staging_folder(home, batch_id) / _UPLOADS, ignore_errors=True)
 
 
 def _checked(batch_id: str) -> str:

@@ -78,9 +78,8 @@ class RowErrors:
 
     def close(self) -> None:
         """Bring everything to disk."""
-        for file in self._files.values():
-            file.close()
-        self._files = {}
+        while self._files:
+            self._files.popitem()[1].close()
         if self._samples:
             with (self._folder / SAMPLE).open("wb") as sample:
                 sample.writelines(self._samples)
@@ -120,9 +119,9 @@ class _ErrorFile:
         self._file.write(line)
 
     def close(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._file as file:
+            file.flush()
+            os.fsync(file.fileno())
 
     def _opened(self) -> IO[bytes]:
         return (self._folder / f"{self._kind}_errors_{self._number}.json").open("wb")

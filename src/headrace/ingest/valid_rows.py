@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+from headrace.storage.disk import sync_file
+
 _FILE_BYTES = 16_000_000  # a reader that begins again in the middle of a batch skips whole files
 
 
@@ -39,17 +41,14 @@ class ValidRows:
 
     def close(self) -> None:
         """Bring everything to disk."""
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
-            self._size = 0
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        file, self._file = self._file, None
+        self._size = 0
+        if file is None:
+            return
+        with file:
+            file.flush()
+            os.fsync(file.fileno())
+        sync_file(self._folder / self.names[-1])
 
     def discard(self) -> None:
         """Remove the files."""

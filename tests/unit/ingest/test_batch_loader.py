@@ -1,6 +1,8 @@
 """A completed batch becomes valid rows, row errors and one claim check."""
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +16,7 @@ from headrace.ingest.files import FileFormat
 from headrace.ingest.mapping.mapper import FieldMapping, Mapper
 from headrace.model import BatchReady, Sandbox, decode_entry
 from headrace.schemas import IdentityDescriptor, SchemaRegistry
+from headrace.storage.errors import StorageFull
 from headrace.storage.log.memory import MemoryLog
 
 SANDBOX = Sandbox(1, "uuid", "prod", "production", True, "ACME@AdobeOrg")
@@ -50,6 +53,8 @@ class Book:
         self.notes: list[tuple[str, str]] = []
         self.errors: Sequence[Mapping[str, Any]] = ()
         self.metrics: Mapping[str, int] = {}
+        self.next_idle_ms: int | None = None
+        self.sweeps = 0
 
     def next_completed(self) -> CompletedBatch | None:
         return self.waiting[0] if self.waiting else None
@@ -62,6 +67,10 @@ class Book:
 
     def failed(self, batch: CompletedBatch, errors: Sequence[Mapping[str, Any]], metrics: Mapping[str, int]) -> None:
         self._end(batch, "failed", errors, metrics)
+
+    def abandon_idle(self) -> int | None:
+        self.sweeps += 1
+        return self.next_idle_ms
 
     def _end(self, batch: CompletedBatch, note: str, errors: Sequence[Mapping[str, Any]], metrics: Mapping[str, int]) -> None:
         self.notes.append((batch.id, note))
@@ -83,7 +92,8 @@ class World:
         self.log = MemoryLog()
         self.book = Book()
         registry = cast(SchemaRegistry, Registry())
-        self.loader = BatchLoader(self.book, registry, self.log, home, ManualClock(1_770_000_000_000), Mapping_())
+        self.clock = ManualClock(1_770_000_000_000)
+        self.loader = BatchLoader(self.book, registry, self.log, home, self.clock, Mapping_())
 
     def complete(self, *files: str | bytes, format_: FileFormat = LINES, **more: Any) -> None:
         uploaded = []
@@ -132,7 +142,7 @@ def test_valid_rows_stand_in_files_by_file_name_and_row(world: World) -> None:
     assert world.book.metrics["inputRecordCount"] == 3
     assert world.book.metrics["inputFileCount"] == 2
     assert (world.home / "staging" / "B1" / "announced").exists()
-    assert world.loader.status() == {"batch": "", "batches_loaded": 1, "batches_failed": 0}
+    assert world.loader.status() == {"batch": "", "is_idle": True, "batches_loaded": 1, "batches_failed": 0}
 
 
 def test_values_are_converted_and_nulls_left_out(world: World) -> None:
@@ -273,3 +283,61 @@ def test_large_batches_are_cut_into_files(world: World, monkeypatch: pytest.Monk
     world.run()
     assert len(world.entries()[0].files) == 3
     assert [row["_id"] for row in world.rows()] == [str(number) for number in range(9)]
+
+
+def test_open_batches_are_looked_after_when_one_may_be_due(world: World) -> None:
+    world.run()
+    assert (world.book.sweeps, world.loader.next_due_ms()) == (1, 1_770_000_000_000 + 24 * 3_600_000)
+    world.run()
+    assert world.book.sweeps == 1
+    world.book.next_idle_ms = 1_770_000_000_000 + 30 * 3_600_000
+    world.clock.move_to(1_770_000_000_000 + 24 * 3_600_000)
+    world.run()
+    assert (world.book.sweeps, world.loader.next_due_ms()) == (2, world.book.next_idle_ms)
+
+
+def test_a_defect_fails_its_batch_and_not_those_behind_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.complete('{"_id":"a"}\n', id="B1")
+    world.complete('{"_id":"b"}\n', id="B2")
+
+    def broken(batch: CompletedBatch, form: object) -> None:
+        if batch.id == "B1":
+            raise ZeroDivisionError
+        return original(batch, form)  # type: ignore[no-any-return]
+
+    original: Any = world.loader._converter
+    monkeypatch.setattr(world.loader, "_converter", broken)
+    world.run()
+    assert world.book.notes == [("B1", "staging"), ("B1", "failed"), ("B2", "staging"), ("B2", "validated")]
+    assert [entry.batch_id for entry in world.entries()] == ["B2"]
+
+
+def test_a_full_disk_fails_no_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.complete('{"_id":"a"}\n')
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFull):
+        world.run()
+    monkeypatch.undo()
+    world.run()
+    assert [row["_id"] for row in world.rows()] == ["a"]
+
+
+def test_uploads_go_with_the_announcement_and_rows_with_their_log_entry(world: World) -> None:
+    uploads = world.home / "staging" / "B1" / "files"
+    uploads.mkdir(parents=True)
+    world.complete('{"_id":"a"}\n')
+    world.run()
+    assert not uploads.exists()
+    topic = world.log.topic("records")
+    world.clock.move_to(world.loader.next_due_ms() or 0)
+    world.run()
+    assert world.rows() == [{"_id": "a"}]
+    topic.append([b"another"])
+    topic.trim(1)
+    world.clock.move_to(world.loader.next_due_ms() or 0)
+    world.run()
+    assert not (world.home / "staging" / "B1").exists()
