@@ -12,6 +12,7 @@ from headrace.storage.control import ControlStore
 from headrace.storage.log import Log
 from headrace.telemetry import log
 
+FLUSH = "flush"
 _POLL_SECONDS = 0.002
 _LONGEST_MOVE_SECONDS = 600.0
 
@@ -92,8 +93,12 @@ class Operations:
         }
 
     def _is_settled(self, accepted_end: int, statuses: dict[str, dict[str, Any]]) -> bool:
-        lake_offset = statuses["lake_writer"].get("lake_offset", -1)
-        return self._has_done_what_is_due(accepted_end, statuses) and lake_offset >= accepted_end
+        if not self._has_done_what_is_due(accepted_end, statuses):
+            return False
+        is_in_lake = int(statuses["lake_writer"].get("lake_offset", -1)) >= accepted_end
+        if not is_in_lake:
+            self._log.ring(FLUSH)  # left alone, the lake writer waits for larger steps; somebody is waiting for it now
+        return is_in_lake
 
     def _has_done_what_is_due(self, accepted_end: int, statuses: dict[str, dict[str, Any]]) -> bool:
         pipeline, scheduler, activation = (statuses[role] for role in ("pipeline", "scheduler", "activation"))

@@ -79,7 +79,7 @@ def _live(base: Path, rate: float, people: int, seed: int) -> bool:
         _console.print(f"Segment job over the lake: {job['status']}.")
         _export(client, world, live.FILES)
         expectation = live.expectation_of(play.sent, until_ms)
-        found = arrivals(read_messages(inbox), _names(world), expectation)
+        found = arrivals(read_messages(inbox), _names(world, live.MESSAGES), expectation)
         result = compare(expectation, found, live.MESSAGES, exact_seconds=False)
         _check_files(home, expectation, live.FILES, result)
         if len(play.sent) != len(actions):
@@ -137,7 +137,7 @@ def _replayed(base: Path, path: Path, people: int | None) -> bool:
         days = (last_ms - clicks[0].at_ms) / 86_400_000
         _console.print(f"{days:.0f} days in {time.monotonic() - began:.0f} seconds.")
         expectation = replay.expectation_of(sent, last_ms + 25 * 3_600_000)
-        found = arrivals(read_messages(inbox), _names(world), expectation)
+        found = arrivals(read_messages(inbox), _names(world, replay.MESSAGES), expectation)
         result = compare(expectation, found, replay.MESSAGES, exact_seconds=True)
         _check_files(home, at_export, replay.FILES, result)
         return _summary(client, result, len(read_messages(inbox)), is_live=False)
@@ -146,8 +146,9 @@ def _replayed(base: Path, path: Path, people: int | None) -> bool:
 # --- both -----------------------------------------------------------------------------------------------------------------
 
 
-def _names(world: World) -> Mapping[str, str]:
-    return {audience_id: name for name, audience_id in world.audiences.items()}
+def _names(world: World, wanted: Iterable[str]) -> Mapping[str, str]:
+    """Return audience id → name of the wanted audiences; messages tell of the others too, but not of each change."""
+    return {world.audiences[name]: name for name in wanted}
 
 
 def _print_audiences(world: World) -> None:
