@@ -87,7 +87,10 @@ def exchange_of(scope: Scope) -> Exchange:
     return exchange
 
 
-def context_of(request: Request) -> Context:
+# Both are coroutines because a plain function would cost each request a turn through the thread pool.
+
+
+async def context_of(request: Request) -> Context:
     """Return the context of an authenticated call; handlers take it by ``Depends(context_of)``."""
     exchange = exchange_of(request.scope)
     if exchange.caller is None or exchange.sandbox is None:
@@ -103,6 +106,6 @@ def context_of(request: Request) -> Context:
     )
 
 
-def services_of(request: Request) -> "Services":
+async def services_of(request: Request) -> "Services":
     """Return the services, for routes that need no caller."""
     return exchange_of(request.scope).services

@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from headrace.api.body import RAW_BODY
-from headrace.api.context import services_of
+from headrace.api.context import exchange_of
 from headrace.api.wire.answer import answer
 from headrace.governance.errors import ClientInvalid, GrantUnsupported, TokenRequestInvalid
 
@@ -34,7 +34,7 @@ async def create_token(version: str, request: Request) -> Response:
     if grant == "authorization_code" and not fields.get("code"):
         raise TokenRequestInvalid("The request has no code.", path="code")
     try:
-        token = await run_in_threadpool(services_of(request).accounts.token_for_secret, client_id, client_secret)
+        token = await run_in_threadpool(exchange_of(request.scope).services.accounts.token_for_secret, client_id, client_secret)
     except ClientInvalid as error:
         if is_basic:
             error.wire_status = 401  # OAuth: a client that used the header is answered so
@@ -50,7 +50,7 @@ async def exchange_jwt(request: Request) -> Response:
     assertion = fields.get("jwt_token", "")
     if not assertion:
         raise TokenRequestInvalid("The request has no jwt_token.", path="jwt_token")
-    accounts = services_of(request).accounts
+    accounts = exchange_of(request.scope).services.accounts
     token = await run_in_threadpool(accounts.token_for_assertion, client_id, client_secret, assertion)
     return _token(token.value, token.lifetime_ms - 1)
 
