@@ -14,6 +14,7 @@ from headrace.pql import tree as t
 from headrace.pql.compile import runtime
 from headrace.pql.compile.bounds import depends_on_now, moving_bound
 from headrace.pql.compile.instants import instant_of, instants_of, make_date, part_of, shift, start_of
+from headrace.pql.compile.shared_fields import SharedFields
 from headrace.pql.types import ArrayType, IntegerType, is_time
 
 _PARAMETERS = "p, k, m, x"
@@ -67,6 +68,10 @@ class Module:
         self.function(name, _PARAMETERS, [f"return bool({_Expressions(self, self._numbers, replace, ()).of(predicate)})"])
         return name
 
+    def event_condition(self, condition: t.Bound, variable: t.Variable, shared: SharedFields) -> str:
+        """Return the source of a condition on an event alone, inside a function whose parameter ``event`` is the event."""
+        return _Expressions(self, self._numbers, lambda node: None, (variable.slot,), shared).of(condition)
+
     def event_predicate(self, condition: t.Bound, variable: t.Variable) -> str:
         """Add a function of an event alone and return its name."""
         name = self.fresh("e")
@@ -95,11 +100,13 @@ class _Expressions:
         numbers: Mapping[str, int],
         replace: Callable[[t.Bound], str | None],
         slots: tuple[int, ...],
+        shared: SharedFields | None = None,
     ) -> None:
         self._module = module
         self._numbers = numbers
         self._replace = replace
         self._slots = slots
+        self._shared = shared
 
     def of(self, node: t.Bound) -> str:
         """Return the source of an expression."""
@@ -158,6 +165,8 @@ class _Expressions:
         return self._timed(self._raw_field(node), node)
 
     def _raw_field(self, node: t.Field) -> str:
+        if self._shared is not None and (shared := self._shared.name_of(node, self._slots)) is not None:
+            return shared
         if isinstance(node.object, (t.Profile, t.Variable)):
             return f"{self.of(node.object)}.get({node.name!r})"
         inner = self._raw_field(node.object) if isinstance(node.object, t.Field) else self.of(node.object)

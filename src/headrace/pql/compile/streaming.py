@@ -11,6 +11,7 @@ from typing import Any
 
 from headrace.pql import tree as t
 from headrace.pql.compile import tracks
+from headrace.pql.compile.observing import Observer, observer
 from headrace.pql.compile.runtime import Moment
 from headrace.pql.compile.source import Module, Unsupported
 from headrace.pql.compile.specialised import source_of
@@ -54,6 +55,7 @@ class Program:
         self,
         queries: Mapping[int, Query],
         track_list: Iterable[Track],
+        observers: Mapping[str | None, Observer],
         paths: Mapping[int, set[tuple[str, ...]]],
         parents: Mapping[int, set[int]],
         unsupported: Mapping[int, str],
@@ -62,13 +64,8 @@ class Program:
         self.unsupported = dict(unsupported)
         self._queries = dict(queries)
         self._tracks = {track.key: track for track in track_list}
-        self._by_type: dict[str, list[Track]] = {}
-        self._any_type: list[Track] = []
-        for track in self._tracks.values():
-            if track.event_type is None:
-                self._any_type.append(track)
-            else:
-                self._by_type.setdefault(track.event_type, []).append(track)
+        self._observe_any = observers.get(None)
+        self._observe_typed = {event_type: observe for event_type, observe in observers.items() if event_type is not None}
         self._by_path: dict[tuple[str, ...], set[int]] = {}
         for number, wanted in paths.items():
             for path in wanted:
@@ -89,12 +86,12 @@ class Program:
         """Keep what the audiences need of a new event; returns the audiences that it can affect."""
         affected: set[int] = set()
         event_type = event.get("eventType")
-        typed = self._by_type.get(event_type.lower(), ()) if isinstance(event_type, str) else ()
-        for group in (typed, self._any_type):
-            for track in group:
-                if track.predicate(event):
-                    track.add(kept, event, at_ms, now_ms)
-                    affected |= track.users
+        if isinstance(event_type, str):
+            observe = self._observe_typed.get(event_type.lower())
+            if observe is not None:
+                observe(event, kept, at_ms, now_ms, affected)
+        if self._observe_any is not None:
+            self._observe_any(event, kept, at_ms, now_ms, affected)
         if len(kept) > len(self._tracks):
             for key in [key for key in kept if key not in self._tracks]:
                 del kept[key]
@@ -137,17 +134,39 @@ class Program:
         Returns:
             The audiences that the person has entered or left, in the order of evaluation.
         """
-        queries, children = self._queries, self._children
-        moment = Moment(now_ms)
         changed: list[int] = []
-        waiting = list(numbers)
-        if children:
-            waiting = [number for number in waiting if number in queries]
-            waiting.sort(key=self._rank.__getitem__)
-        position = 0
-        while position < len(waiting):
-            number = waiting[position]
-            position += 1
+        moment = Moment(now_ms)
+        waiting = numbers
+        if self._children:  # those without parents first; the others may follow from what changes
+            waiting, later = self._split(numbers)
+        self._evaluate_each(waiting, profile, kept, members, dues, moment, changed)
+        if self._children:
+            self._evaluate_ranked(later, profile, kept, members, dues, moment, changed)
+        return changed
+
+    def _split(self, numbers: Iterable[int]) -> tuple[list[int], set[int]]:
+        first: list[int] = []
+        later: set[int] = set()
+        rank = self._rank
+        for number in numbers:
+            if rank.get(number):
+                later.add(number)
+            else:
+                first.append(number)
+        return first, later
+
+    def _evaluate_each(
+        self,
+        numbers: Iterable[int],
+        profile: Mapping[str, Any],
+        kept: Kept,
+        members: set[int],
+        dues: dict[int, int],
+        moment: Moment,
+        changed: list[int],
+    ) -> None:
+        queries = self._queries
+        for number in numbers:
             query = queries.get(number)
             if query is None:
                 continue
@@ -160,14 +179,29 @@ class Program:
             if is_member is not (number in members):
                 changed.append(number)
                 (members.add if is_member else members.discard)(number)
-                if number in children:
-                    waiting[position:] = self._with_children(number, waiting[position:])
-        return changed
 
-    def _with_children(self, number: int, waiting: list[int]) -> list[int]:
-        return sorted(
-            {*waiting, *(child for child in self._children[number] if child in self._queries)}, key=self._rank.__getitem__
-        )
+    def _evaluate_ranked(
+        self,
+        waiting: set[int],
+        profile: Mapping[str, Any],
+        kept: Kept,
+        members: set[int],
+        dues: dict[int, int],
+        moment: Moment,
+        changed: list[int],
+    ) -> None:
+        """Evaluate audiences that refer to others, rank by rank, and those that refer to what has changed on the way."""
+        done: set[int] = set()
+        seen = 0
+        while True:
+            waiting = (waiting | self.referring_to(changed[seen:])) - done
+            seen = len(changed)
+            if not waiting:
+                return
+            rank = min(self._rank.get(number, 0) for number in waiting)
+            present = [number for number in waiting if self._rank.get(number, 0) == rank]
+            done.update(present)
+            self._evaluate_each(present, profile, kept, members, dues, moment, changed)
 
     def absorb(self, kept: Kept, other: Mapping[int, Any]) -> None:
         """Join what is kept of another person's events, when both become one person."""
@@ -250,11 +284,16 @@ def compile_streaming(audiences: Iterable[StreamingAudience], numbers: Mapping[s
         for track in book.tracks.values()
         if track.condition is not None and track.variable is not None
     }
+    watched: dict[str | None, list[Track]] = {}
+    for track in book.tracks.values():
+        watched.setdefault(track.event_type, []).append(track)
+    observers = {event_type: observer(module, tracks_of_type) for event_type, tracks_of_type in watched.items()}
     namespace = module.build()
     for key, name in predicates.items():
         book.tracks[key].predicate = namespace[name]
     queries = {number: namespace[name] for number, name in names.items()}
-    return Program(queries, book.tracks.values(), paths, parents, unsupported)
+    functions = {event_type: namespace[name] for event_type, name in observers.items()}
+    return Program(queries, book.tracks.values(), functions, paths, parents, unsupported)
 
 
 class _Compilation:
@@ -268,7 +307,13 @@ class _Compilation:
         module.namespace.update(events_of=tracks.events_of, bisect_left=bisect_left, bisect_right=bisect_right)
 
     def name(self) -> str:
-        return self._module.query(self._audience.query, self._replaced)
+        test = self._reader.kept_test(self._audience.query)
+        lines = source_of(test) if test is not None else None
+        if lines is None:
+            return self._module.query(self._audience.query, self._replaced)
+        name = self._module.fresh("q")
+        self._module.function(name, "p, k, m, x", lines)
+        return name
 
     def _replaced(self, node: t.Bound) -> str | None:
         test = self._reader.kept_test(node)

@@ -158,16 +158,20 @@ def _canonical(condition: t.Bound, variable: t.Variable) -> str:
 
 def _event_type(condition: t.Bound, variable: t.Variable) -> str | None:
     """Return the event type that a condition asks for, in lower case."""
-    for item in conjuncts(condition):
-        if isinstance(item, t.Compare) and item.operator == "=":
-            sides = ((item.left, item.right), (item.right, item.left))
-        elif isinstance(item, t.StringTest) and item.test is t.TextTest.EQUALS and not item.is_negated:
-            sides = ((item.subject, item.argument), (item.argument, item.subject))
-        else:
-            continue
-        for side, other in sides:
-            if side == t.Field(variable, "eventType", side.result) and isinstance(other, t.Literal):
-                return str(other.value).lower()
+    return next((name for item in conjuncts(condition) if (name := names_type(item, variable)) is not None), None)
+
+
+def names_type(item: t.Bound, variable: t.Variable) -> str | None:
+    """Return the event type, in lower case, that a condition asks for and nothing else; None when it is another condition."""
+    if isinstance(item, t.Compare) and item.operator == "=":
+        sides = ((item.left, item.right), (item.right, item.left))
+    elif isinstance(item, t.StringTest) and item.test is t.TextTest.EQUALS and not item.is_negated:
+        sides = ((item.subject, item.argument), (item.argument, item.subject))
+    else:
+        return None
+    for side, other in sides:
+        if side == t.Field(variable, "eventType", side.result) and isinstance(other, t.Literal):
+            return str(other.value).lower()
     return None
 
 
