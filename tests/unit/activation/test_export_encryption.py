@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ class Keyring:
         folder.mkdir(mode=0o700)
         self.run("--passphrase", "", "--quick-generate-key", "receiver@example.com", algorithm, usage, "never")
         if (algorithm, usage) == ("rsa2048", "sign,cert"):
-            listed = self.run("--with-colons", "--list-keys").decode().splitlines()
-            fingerprint = next(line for line in listed if line.startswith("fpr")).split(":")[9]
+            listed = self.run("--with-colons", "--list-keys").decode()
+            fingerprint = re.findall(r":([0-9A-F]{40}):", listed)[0]
             self.run("--passphrase", "", "--quick-add-key", fingerprint, "rsa2048", "encr", "never")
 
     def run(self, *arguments: str | Path) -> bytes:
