@@ -19,6 +19,7 @@ from headrace.errors import Denied
 
 BASE = "/data/foundation/catalog"
 router = APIRouter(prefix=BASE, tags=["Catalog"])
+_KINDS = ("dataSets", "batches", "lastBatches", "dataSetViews", "dataSetFiles")
 _IN_LAKE = ("success", "active")
 IfMatch = Annotated[str | None, Header(alias="If-Match")]
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match")]
@@ -39,6 +40,12 @@ def is_dry_run(pragma: str | None) -> bool:
 
 def _actor(context: Context) -> Actor:
     return Actor(context.client_id, context.user_id)
+
+
+@router.get("/")
+def list_resources() -> Response:
+    """List the kinds of objects that the catalog has, as links."""
+    return answer({kind: f"@/{kind}" for kind in _KINDS})
 
 
 @router.get("/dataSets")

@@ -21,6 +21,13 @@ def read(client: httpx.Client, dataset_id: str) -> dict[str, Any]:
     return body
 
 
+def test_root_links_to_the_kinds_of_objects(client: httpx.Client) -> None:
+    links = client.get(f"{CATALOG}/").json()
+    assert links["dataSets"] == "@/dataSets"
+    for link in links.values():
+        assert client.get(f"{CATALOG}{link[1:]}").status_code in (200, 404)
+
+
 def test_create_answers_a_reference_and_its_location(client: httpx.Client, schema_id: str) -> None:
     answer = client.post(f"{CATALOG}/dataSets", json={"name": "CRM", "schemaRef": {"id": schema_id}})
     assert answer.status_code == 201
