@@ -47,7 +47,10 @@ class DatasetWriter:
             **self._last_batches(dataset),
         }
         metrics = {name: facts.get(name, 0) for name in ("storageSize", "rowCount")}
-        row["extensions"].setdefault("adobe_lakeHouse", {})["metrics"] = {**metrics, "asOf": facts.get("asOf", dataset.created_at)}
+        row["extensions"].setdefault("adobe_lakeHouse", {})["metrics"] = {
+            **metrics,
+            "asOf": facts.get("asOf", dataset.created_at),
+        }
         if has_schema:
             form = self._context.services.schemas.full_form(self._context.sandbox, dataset.schema_id)
             row[OBSERVABLE] = observable_schema(form, facts.get("observedPaths", ()))
@@ -57,9 +60,7 @@ class DatasetWriter:
         summary = self.last_batches(dataset)
         names = {"lastSuccessfulBatchId": "lastSuccessfulBatch", "lastFailedBatchId": "lastFailedBatch"}
         return {
-            names.get(name, name): value
-            for name, value in summary.items()
-            if name in ("lastBatchId", "lastBatchStatus", *names)
+            names.get(name, name): value for name, value in summary.items() if name in ("lastBatchId", "lastBatchStatus", *names)
         }
 
     def last_batches(self, dataset: Dataset) -> dict[str, Any]:
