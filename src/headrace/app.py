@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import Any
 
@@ -410,8 +410,8 @@ class _BoardProgress:
         return int((self._board.read("lake_writer") or {}).get("lake_offset", 0))
 
 
-def make_job_runner(home: Home) -> JobRunner:
-    """Return what runs segment jobs; the scheduler drives it."""
+def make_job_runner(home: Home, executor: Executor) -> JobRunner:
+    """Return what runs segment jobs; the scheduler drives it, their statements run in ``executor``."""
     return JobRunner(
         home.segment_jobs,
         home.audiences,
@@ -422,16 +422,17 @@ def make_job_runner(home: Home) -> JobRunner:
         home.path,
         sandbox_of=home.sandboxes.by_number,
         engine=DuckDbEngine,
-        executor=ThreadPoolExecutor(1, thread_name_prefix="segment-job"),
+        executor=executor,
     )
 
 
-def make_scheduler(home: Home) -> Scheduler:
-    """Return the scheduler role over the stores of a home folder."""
+def make_scheduler(home: Home, executor: Executor | None = None) -> Scheduler:
+    """Return the scheduler role over the stores of a home folder; long work runs in ``executor``, by default a thread."""
+    executor = executor or ThreadPoolExecutor(1, thread_name_prefix="segment-job")
     scheduled = ScheduledJobs(home.schedules, home.segment_jobs, sandboxes=home.sandboxes.all, revision=home.control.revision)
     tasks: dict[str, Task] = {
         "schedules": scheduled,
-        "segment_jobs": RunningJobs(make_job_runner(home), home.segment_jobs),
+        "segment_jobs": RunningJobs(make_job_runner(home, executor), home.segment_jobs),
         "batches": make_loader(home),
         "exports": make_exporter(home),
     }

@@ -192,7 +192,8 @@ class SegmentJobs:
     def all(self, sandbox: Sandbox) -> list[Job]:
         """Return the jobs of a sandbox, newest first."""
         with self._control.read() as connection:
-            return [_job_of(row) for row in store.job_rows(connection, sandbox.number)]
+            found = [_job_of(row) for row in store.job_rows(connection, sandbox.number)]
+        return sorted(found, key=lambda job: job.body.number, reverse=True)
 
     def find(self, sandbox: Sandbox, ids: Iterable[str]) -> dict[str, Job]:
         """Return those of some jobs that exist, by id."""
@@ -224,7 +225,8 @@ class SegmentJobs:
     def open(self) -> list[Job]:
         """Return the jobs of all sandboxes that have not ended, oldest first."""
         with self._control.read() as connection:
-            return [_job_of(row) for row in store.jobs_in(connection, OPEN)]
+            found = [_job_of(row) for row in store.jobs_in(connection, OPEN)]
+        return sorted(found, key=lambda job: job.body.number)
 
     def ended_before(self, job_id: str, limit_ms: int) -> bool:
         """Tell whether a job of any sandbox ended before an instant; also True for one that is gone."""

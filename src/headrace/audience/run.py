@@ -1,8 +1,8 @@
 """Running segment jobs: one at a time in each sandbox, from NEW to SUCCEEDED.
 
-A job evaluates against the hot state and the lake as of its start, gives what differs as one claim check to the topic
-``records``, and has succeeded when the pipeline, which alone writes memberships, has applied that. A job that a crash
-interrupts begins anew.
+A job waits until the hot state and the lake hold everything accepted before its start, evaluates, gives what differs as one
+claim check to the topic ``records``, and has succeeded when the pipeline, which alone writes memberships, has applied that. A
+job that a crash interrupts begins anew.
 """
 
 import logging
@@ -51,9 +51,9 @@ class _Running:
     Attributes:
         job: The job.
         sandbox: Its sandbox.
-        basis_offset: What the hot state held at its start; the lake must hold it too.
+        basis_offset: End of the log at its start; the hot state and the lake must hold everything before it.
         now_ms: The one instant of the evaluation.
-        work: The evaluation; None while the lake is waited for.
+        work: The evaluation; None while the others are waited for.
         is_stopped: Whether the job was cancelled.
     """
 
@@ -161,8 +161,8 @@ class JobRunner:
         if sandbox is None:
             self._fail(job, "sandbox_gone", "The sandbox of the job does not exist any more.")
             return True
-        self._log.ring(FLUSH)  # the lake must hold what the hot state holds now; it need not wait for more
-        self._running[job.sandbox] = _Running(job, sandbox, self._progress.pipeline_offset(), job.body.figures.started_at)
+        self._log.ring(FLUSH)  # the lake need not wait for more records than the job waits for
+        self._running[job.sandbox] = _Running(job, sandbox, self._topic.next_offset(), job.body.figures.started_at)
         return True
 
     def _advance(self, job: Job) -> bool:
@@ -170,7 +170,8 @@ class JobRunner:
         if running is None or running.job.id != job.id:
             return self._begin(job)  # this process has just started
         if running.work is None:
-            if self._progress.lake_offset() < running.basis_offset:
+            reached = min(self._progress.pipeline_offset(), self._progress.lake_offset())
+            if reached < running.basis_offset:
                 return False
             running.work = self._submitted(running)
             return True

@@ -1,8 +1,6 @@
 """Segmentation behind the API, over a union schema and persons that a test puts there."""
 
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from headrace.api.services import Services
 from headrace.audience.jobs import SegmentJobs
@@ -19,16 +17,8 @@ from headrace.profile.person import Person, encode_person
 from headrace.profile.reader import ProfileReader
 from headrace.schemas import SchemaRegistry
 from headrace.storage.state.memory import MemoryState
+from tests.at_once import AtOnce
 from tests.unit.audience.union import enable_union
-
-
-class AtOnce(Executor):
-    """Runs what it is given before it answers."""
-
-    def submit(self, function: Any, /, *arguments: Any, **named: Any) -> Any:
-        done: Future[Any] = Future()
-        done.set_result(function(*arguments, **named))
-        return done
 
 
 @dataclass

@@ -13,7 +13,6 @@ from tests.unit.schemas.samples import (
     IDENTITY_MAP,
     PERSON_DETAILS,
     TEXT,
-    acme,
     group,
     schema,
 )
@@ -33,7 +32,9 @@ class Enabled:
 
 def enable_union(schemas: SchemaRegistry, sandbox: Sandbox) -> Enabled:
     """Create and enable both schemas."""
-    own: dict[str, Any] = acme(score=INTEGER, crmId=TEXT, tags={"type": "array", "items": TEXT, "title": "Tags"})
+    tags = {"type": "array", "items": TEXT, "title": "Tags"}
+    fields_of_tenant = {"score": INTEGER, "crmId": TEXT, "tags": tags}
+    own: dict[str, Any] = {schemas.tenant_namespace: {"type": "object", "properties": fields_of_tenant}}
     fields = schemas.resources.create(sandbox, "mixins", group("Own", own), ACTOR)
     profile = schema("People", fields.id, PERSON_DETAILS, CONTACT_DETAILS, IDENTITY_MAP)
     event = schema("Events", COMMERCE, IDENTITY_MAP, base=EVENT)
