@@ -10,6 +10,19 @@ from headrace.model import Operation
 from headrace.profile.merge import apply_upsert
 from headrace.profile.person import Fragment, Membership, Person, encode_record
 
+_MIN_64, _MAX_64 = -(1 << 63), (1 << 63) - 1
+
+
+def bounded(value: Any) -> Any:
+    """Return a record with integers beyond 64 bits as floating-point numbers: a valid ``number``, but none for the store."""
+    if isinstance(value, dict):
+        return {name: bounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [bounded(item) for item in value]
+    if type(value) is int and not _MIN_64 <= value <= _MAX_64:
+        return float(value)
+    return value
+
 
 def source_time_ms(record: Mapping[str, Any]) -> int | None:
     """Return the source's own time of the record (``extSourceSystemAudit.lastUpdatedDate``), None without a valid one."""

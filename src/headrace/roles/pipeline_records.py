@@ -1,6 +1,8 @@
 """What the pipeline does with one record, one timer, one membership diff: identity ► profile ► audiences ► change."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,8 +24,27 @@ from headrace.roles.pipeline_rules import DatasetRules, SandboxRules
 MAX_AHEAD_MS = 5 * 60_000
 MAX_PROFILE_BYTES = 1 << 20
 
-Decoded = tuple[Record, dict[str, Any], DatasetRules, Extracted]
 _decode = msgspec.json.Decoder().decode
+_LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d{19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A record ready to be applied.
+
+    Attributes:
+        record: The record.
+        body: Its entity.
+        dataset: How its dataset's records are applied.
+        extracted: Its identities.
+        event_ms: Time of an event; None for a record, and for an event without a valid one.
+    """
+
+    record: Record
+    body: dict[str, Any]
+    dataset: DatasetRules
+    extracted: Extracted
+    event_ms: int | None
 
 
 class Refusals(dict[str, int]):
@@ -40,7 +61,8 @@ def decode(record: Record, rules: SandboxRules) -> Decoded | None:
     if dataset is None:
         return None
     body: dict[str, Any] = _decode(record.body)
-    return record, body, dataset, dataset.extractor.extract(body)
+    event_ms = _time_of(body) if dataset.is_event else None
+    return Decoded(record, body, dataset, dataset.extractor.extract(body), event_ms)
 
 
 class LazyProfile:
@@ -67,14 +89,16 @@ class RecordApplier:
 
     def apply(self, decoded: Decoded, rules: SandboxRules, *, offset: int, now_ms: int) -> None:
         """Apply one record: resolve its person, write it, evaluate what it can affect, emit the change."""
-        record, body, dataset, extracted = decoded
-        is_for_profile = self._is_for_profile(record, body, dataset, extracted, now_ms)
+        record, body, dataset, extracted = decoded.record, decoded.body, decoded.dataset, decoded.extracted
+        is_for_profile = self._is_for_profile(decoded, now_ms)
         links_dataset = self._links_dataset(record, dataset, extracted)
         identities = _primary_first(extracted)
         if not identities or not (is_for_profile or (links_dataset is not None and len(identities) > 1)):
             return
         sandbox = rules.sandbox.number
-        at_ms = _time_of(body, now_ms) if dataset.is_event else record.accepted_at_ms
+        at_ms = record.accepted_at_ms
+        if dataset.is_event:
+            at_ms = now_ms if decoded.event_ms is None else decoded.event_ms
 
         def absorbed(stays: Person, goes: Person) -> None:
             rules.program.absorb(stays.kept, goes.kept)
@@ -120,20 +144,16 @@ class RecordApplier:
             are_identities_changed=resolved.are_identities_new,
         )
 
-    def _is_for_profile(
-        self, record: Record, body: Mapping[str, Any], dataset: DatasetRules, extracted: Extracted, now_ms: int
-    ) -> bool:
+    def _is_for_profile(self, decoded: Decoded, now_ms: int) -> bool:
         reason = None
-        if not dataset.is_profile:
+        if not decoded.dataset.is_profile:
             return False
-        if extracted.primary is None:
+        if decoded.extracted.primary is None:
             reason = "no_primary_identity"
-        elif len(record.body) > MAX_PROFILE_BYTES:
+        elif len(decoded.record.body) > MAX_PROFILE_BYTES:
             reason = "too_large"
-        elif dataset.is_event and not (isinstance(body.get("_id"), str) and isinstance(body.get("timestamp"), str)):
-            reason = "no_id_or_timestamp"
-        elif dataset.is_event and _time_of(body, now_ms) > now_ms + MAX_AHEAD_MS:
-            reason = "timestamp_ahead"
+        elif decoded.dataset.is_event:
+            reason = _event_fault(decoded, now_ms)
         if reason is None:
             return True
         self._refusals.add(reason)
@@ -278,11 +298,20 @@ def _primary_first(extracted: Extracted) -> list[Identity]:
     return [primary, *(identity for identity in extracted.identities if identity.key != primary.key)]
 
 
-def _time_of(body: Mapping[str, Any], otherwise_ms: int) -> int:
+def _event_fault(decoded: Decoded, now_ms: int) -> str | None:
+    body = decoded.body
+    if not (isinstance(body.get("_id"), str) and isinstance(body.get("timestamp"), str)):
+        return "no_id_or_timestamp"
+    if decoded.event_ms is not None and decoded.event_ms > now_ms + MAX_AHEAD_MS:
+        return "timestamp_ahead"
+    return None
+
+
+def _time_of(body: Mapping[str, Any]) -> int | None:
     try:
         return parse_iso(body["timestamp"])
     except (KeyError, ValueError, TypeError):
-        return otherwise_ms
+        return None
 
 
 def _settle_counters(working: WorkingSet, sandbox: int, stays: Person, goes: Person) -> None:

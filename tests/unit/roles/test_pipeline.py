@@ -150,3 +150,14 @@ def test_events_of_an_unknown_dataset_are_passed_over() -> None:
     world.add((EVENTS + 40, {"_id": "x"}))
     world.run()
     assert world.pipeline.status()["records_applied"] == 1
+
+
+def test_a_number_beyond_64_bits_is_kept_as_a_floating_point_number() -> None:
+    world = World({1: "xEvent[timestamp occurs <= 1 hour before now].sum(amount) > 5"})
+    dataset, body = event("e1", "view", 0, CRMID="ada")
+    world.add((dataset, {**body, "amount": 10**30}), (PROFILES, {**profile(CRMID="ada"), "points": [-(10**25), 7]}))
+    world.run()
+    assert world.members(1) == {"ada"}
+    person = ProfileReader(world.state).find(1, CRM, "ada")
+    assert person is not None
+    assert merged(person)["points"] == [-1e25, 7]
