@@ -11,6 +11,7 @@ from headrace.profile.merge import apply_upsert
 from headrace.profile.person import Fragment, Membership, Person, encode_record
 
 _MIN_64, _MAX_64 = -(1 << 63), (1 << 63) - 1
+_FLOAT_BITS = 1023  # more do not fit into a floating-point number
 
 
 def bounded(value: Any) -> Any:
@@ -20,7 +21,7 @@ def bounded(value: Any) -> Any:
     if isinstance(value, list):
         return [bounded(item) for item in value]
     if type(value) is int and not _MIN_64 <= value <= _MAX_64:
-        return float(value)
+        return float(value) if value.bit_length() <= _FLOAT_BITS else None
     return value
 
 

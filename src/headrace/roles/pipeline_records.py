@@ -18,7 +18,7 @@ from headrace.profile.person import Person, StoredEvent
 from headrace.profile.resolving import resolve
 from headrace.profile.view import identity_map, membership_map
 from headrace.profile.working_set import WorkingSet
-from headrace.profile.writing import write_fragment
+from headrace.profile.writing import bounded, write_fragment
 from headrace.roles.pipeline_rules import DatasetRules, SandboxRules
 
 MAX_AHEAD_MS = 5 * 60_000
@@ -61,6 +61,8 @@ def decode(record: Record, rules: SandboxRules) -> Decoded | None:
     if dataset is None:
         return None
     body: dict[str, Any] = _decode(record.body)
+    if _LONG_NUMBER.search(record.body):
+        body = bounded(body)
     event_ms = _time_of(body) if dataset.is_event else None
     return Decoded(record, body, dataset, dataset.extractor.extract(body), event_ms)
 
