@@ -146,8 +146,8 @@ class Home:
 
     @cached_property
     def accounts(self) -> Accounts:
-        """Who may call."""
-        return Accounts(self.control, self.path, self.clock)
+        """Who may call; a token lives by the machine's time, so that moving a manual clock ends no session."""
+        return Accounts(self.control, self.path, SystemClock())
 
     @cached_property
     def sandboxes(self) -> Sandboxes:
@@ -507,7 +507,7 @@ def serve(settings: Settings) -> None:
 def issue_token(settings: Settings) -> str:
     """Return an access token for the technical account of a home folder."""
     home = Home(settings)
-    return accounts.issue_token(home.control, settings.home, home.clock)
+    return accounts.issue_token(home.control, settings.home, SystemClock())
 
 
 def _discard(value: Any) -> None:
