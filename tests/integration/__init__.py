@@ -1,0 +1,1 @@
+"""The running server: ``headrace serve`` with all roles, driven over its wire API alone."""
