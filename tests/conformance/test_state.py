@@ -131,5 +131,11 @@ def test_a_follower_sees_commits_after_its_refresh(tmp_path: Path) -> None:
 
 
 def test_following_what_does_not_exist_is_said_so(tmp_path: Path) -> None:
+    follower = RocksStateFollower(tmp_path / "state")
     with pytest.raises(StorageUnavailable):
-        RocksStateFollower(tmp_path / "nothing")
+        follower.get(b"a")
+    state = RocksState(tmp_path / "state")
+    state.commit({b"a": b"1"})
+    assert follower.get(b"a") == b"1"
+    follower.close()
+    state.close()

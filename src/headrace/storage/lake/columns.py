@@ -40,11 +40,7 @@ def table_of(rows: Sequence[LakeRow], schema: pa.Schema, batch_id: str) -> pa.Ta
 
 
 def _keys(objects: Sequence[Mapping[str, Any] | None]) -> set[str]:
-    keys: set[str] = set()
-    for item in objects:
-        if item is not None:
-            keys.update(item)
-    return keys
+    return set().union(*(item for item in objects if item))
 
 
 def _child(objects: Sequence[Mapping[str, Any] | None], field: pa.Field, is_present: bool) -> pa.Array:
@@ -106,7 +102,7 @@ def _scalars(values: list[Any], type_: pa.DataType) -> pa.Array:
             return _instants(values)
         if pa.types.is_date(type_):
             return pa.array(values, pa.string()).cast(type_)
-        if not _holds_booleans(values, type_):
+        if not (_is_numeric(type_) and any(map(_is_boolean, values))):
             return pa.array(values, type_)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError):
         pass  # some value does not fit: find out which
@@ -114,9 +110,9 @@ def _scalars(values: list[Any], type_: pa.DataType) -> pa.Array:
     return pa.array([_converted(convert, value) for value in values], type_)
 
 
-def _holds_booleans(values: list[Any], type_: pa.DataType) -> bool:
+def _is_numeric(type_: pa.DataType) -> bool:
     # Arrow takes a boolean for a number without a word.
-    return not pa.types.is_boolean(type_) and (True in values or False in values) and any(map(_is_boolean, values))
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
 
 
 def _is_boolean(value: Any) -> bool:
