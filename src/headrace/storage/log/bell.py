@@ -15,6 +15,8 @@ from pathlib import Path
 _RESCAN_SECONDS = 0.25
 _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 _sender.setblocking(False)
+_LONGEST_ADDRESS = 100
+_folders: dict[str, int] = {}
 _links: dict[tuple[str, str], tuple[float, list[str]]] = {}
 
 
@@ -32,7 +34,7 @@ def _listeners(folder: str, bell: str) -> list[str]:
     cached = _links.get((folder, bell))
     if cached is None or now - cached[0] > _RESCAN_SECONDS:
         prefix = f"{bell}@"
-        found = [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(prefix)]  # noqa: PTH118, PTH208
+        found = [_address(folder, name) for name in os.listdir(folder) if name.startswith(prefix)]  # noqa: PTH208
         cached = _links[folder, bell] = (now, found)
     return cached[1]
 
@@ -46,7 +48,7 @@ class Bell:
         self._path.unlink(missing_ok=True)  # left behind by a killed process
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._socket.bind(_short(self._path))
+        self._socket.bind(_address(str(folder), self._path.name))
         for link in self._links:
             link.unlink(missing_ok=True)
             link.symlink_to(self._path.name)
@@ -78,8 +80,11 @@ class Bell:
         self._path.unlink(missing_ok=True)
 
 
-def _short(path: Path) -> str:
-    # A socket's address holds about 100 bytes; a path relative to the working folder is often shorter.
-    absolute = str(path)
-    relative = os.path.relpath(path)
-    return min(absolute, relative, key=len)
+def _address(folder: str, name: str) -> str:
+    """Return the path of a socket, in a form that fits into a socket's address of about 100 bytes."""
+    path = os.path.join(folder, name)  # noqa: PTH118
+    if len(path.encode()) <= _LONGEST_ADDRESS:
+        return path
+    if folder not in _folders:
+        _folders[folder] = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    return f"/proc/self/fd/{_folders[folder]}/{name}"
