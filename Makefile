@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: help setup demo test check bench format
+.PHONY: help setup demo demo-replay test test-slow check bench format
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -20,8 +20,14 @@ setup: $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) .venv/.synced ## Make the pro
 demo: setup ## Run the main job end to end: events in, profiles, audiences, messages and files out
 	@$(RUN) headrace demo
 
+demo-replay: setup ## Replay a click-stream on a manual clock: make demo-replay EVENTS=FILE.csv [PEOPLE=25]
+	@$(RUN) headrace demo --events $(EVENTS) $(if $(PEOPLE),--people $(PEOPLE))
+
 test: setup ## Run the tests (under five minutes)
-	@$(RUN) pytest -q -n 2
+	@$(RUN) pytest -q -n 2 -m "not slow"
+
+test-slow: setup ## Run the tests that take minutes: crashes and faults of the running server
+	@$(RUN) pytest -q -m slow
 
 check: setup ## What the gate runs without services: style, types, import contracts, spelling
 	@$(RUN) ruff check .
