@@ -67,6 +67,7 @@ def through(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @given(st.lists(fitting, max_size=5))
+@settings(deadline=None)
 def test_what_fits_comes_back(entities: list[dict[str, Any]]) -> None:
     assert through(entities) == entities
 
@@ -75,7 +76,7 @@ def test_what_fits_comes_back(entities: list[dict[str, Any]]) -> None:
     st.lists(fitting, max_size=3),
     st.lists(st.dictionaries(st.sampled_from(NAMES) | texts, anything, max_size=6), min_size=1, max_size=3),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_what_does_not_fit_harms_nobody(entities: list[dict[str, Any]], wild: list[dict[str, Any]]) -> None:
     found = through([*entities, *wild])
     assert found[: len(entities)] == entities
