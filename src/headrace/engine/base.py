@@ -125,6 +125,19 @@ def is_known(value: Expression) -> Expression:
     return exp.Not(this=is_null(value))
 
 
+def relaxed(condition: Expression) -> Expression:
+    """Return a condition for a place where null counts as false, without what only makes null false."""
+    match condition:
+        case exp.Coalesce(this=inner, expressions=[exp.Boolean(this=False)]):
+            return relaxed(inner)
+        case exp.Paren(this=inner):
+            return exp.Paren(this=relaxed(inner))
+        case exp.And() | exp.Or():
+            both = [relaxed(condition.this), relaxed(condition.expression)]
+            return type(condition)(this=both[0], expression=both[1])
+    return condition
+
+
 def not_(condition: Expression) -> Expression:
     """The opposite of a condition."""
     return exp.Not(this=parenthesised(condition))
@@ -228,7 +241,7 @@ def aggregate(
     if order:
         argument = exp.Order(this=value, expressions=[exp.Ordered(this=key, nulls_first=False) for key in order])
     result = call(name, argument)
-    return result if condition is None else exp.Filter(this=result, expression=exp.Where(this=condition))
+    return result if condition is None else exp.Filter(this=result, expression=exp.Where(this=relaxed(condition)))
 
 
 def sql(expression: Expression | exp.Query, *, is_pretty: bool = False) -> str:

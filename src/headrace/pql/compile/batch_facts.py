@@ -26,6 +26,7 @@ from headrace.engine.base import (
     is_known,
     list_of,
     not_,
+    relaxed,
     sql,
     struct_of,
     truth,
@@ -205,8 +206,9 @@ class RowPlace:
         place = self._event_place()
         by = Expressions(place, self.now_ms)
         parts = [part for part in (*_all_tests(by, conditions), test(by)) if part != truth(True)]
-        value = aggregate("bool_or", all_of(parts))
-        return holds(self.facts.add(value, reads_profile=place.reads_profile))
+        value = aggregate("count", exp.Star(), all_of(parts) if parts else None)
+        found = self.facts.add(value, reads_profile=place.reads_profile)
+        return holds(binary(exp.GT, found, constant(0)))
 
     def _count(self, array: t.Bound) -> Expression | None:
         if isinstance(array, t.Call) and array.function is t.Function.DISTINCT:
@@ -219,7 +221,7 @@ class RowPlace:
         tests = _all_tests(Expressions(place, self.now_ms), chosen)
         if path is not None:
             tests.append(is_known(_column_at(path.path)))
-        value = aggregate("count", exp.Star(), all_of(tests))
+        value = aggregate("count", exp.Star(), all_of(tests) if tests else None)
         return coalesce(self.facts.add(value, reads_profile=place.reads_profile), constant(0))
 
     def _count_distinct(self, array: t.Bound) -> Expression | None:
@@ -270,7 +272,7 @@ class RowPlace:
         inner = by.having(node.variable, Record(EVENT_ROW))
         time = inner.typed(node.time, DATE_TIME)
         tests = [*_all_tests(by, chosen), is_known(time), inner.of(term.condition), *(inner.of(part) for part in own)]
-        found = exp.Filter(this=made(time.copy()), expression=exp.Where(this=all_of(tests)))
+        found = exp.Filter(this=made(time.copy()), expression=exp.Where(this=relaxed(all_of(tests))))
         held = self.facts.add(found, reads_profile=place.reads_profile)
         return call(after, held) if after else held
 
