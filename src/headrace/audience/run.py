@@ -109,6 +109,8 @@ class JobRunner:
         self._executor = executor
         self._running: dict[int, _Running] = {}
         self._done = self._failed = 0
+        self.is_waiting = False
+        """Whether a job waits for its evaluation or for another role, whose end rings no bell."""
         (home / FOLDER).mkdir(parents=True, exist_ok=True)
 
     def step(self) -> bool:
@@ -117,6 +119,7 @@ class JobRunner:
         occupied: set[int] = set()
         for job in self._jobs.open():
             is_busy |= self._move(job, occupied)
+        self.is_waiting = bool(occupied)
         return is_busy
 
     def status(self) -> dict[str, Any]:

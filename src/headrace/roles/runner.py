@@ -13,12 +13,16 @@ from headrace.storage.log import Wakeup
 from headrace.telemetry import log
 
 LONGEST_WAIT_SECONDS = 0.5  # a lost wake-up must only delay
+_LOOK_SECONDS = 0.02  # between two looks at what rings no bell
 _STATUS_SECONDS = 0.05
 _PAUSE_SECONDS = 1.0
 
 
 class Role(Protocol):
-    """One loop that joins stages."""
+    """One loop that joins stages.
+
+    A role may have an attribute ``is_waiting``: true while it waits for something that rings no bell.
+    """
 
     def step(self) -> bool:
         """Do one piece of work without blocking; returns whether there was any."""
@@ -57,6 +61,7 @@ class Runner:
         self._board = board
         self._is_stopping = False
         self._caught_up_ms = 0
+        self._looked_at = 0.0
         self._written_at = 0.0
 
     def stop(self, *_: object) -> None:
@@ -85,23 +90,25 @@ class Runner:
         self._publish(role)
         while not self._is_stopping:
             self._wakeup.clear()
-            instant = self._clock.now_ms()
+            instant, looked_at = self._clock.now_ms(), time.monotonic()
             if role.step():
                 if time.monotonic() - self._written_at > _STATUS_SECONDS:
                     self._publish(role)
                 continue
-            self._caught_up_ms = instant
+            self._caught_up_ms, self._looked_at = instant, looked_at
             self._publish(role)
             self._wakeup.wait(self._patience(role))
 
     def _patience(self, role: Role) -> float:
         due = role.next_due_ms()
         seconds = self._clock.seconds_until(due) if due is not None else None
-        return LONGEST_WAIT_SECONDS if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+        longest = _LOOK_SECONDS if getattr(role, "is_waiting", False) else LONGEST_WAIT_SECONDS
+        return longest if seconds is None else min(seconds, longest)
 
     def _publish(self, role: Role) -> None:
         self._written_at = time.monotonic()
-        status = {**role.status(), "caught_up_ms": self._caught_up_ms, "next_due_ms": role.next_due_ms()}
+        status = {**role.status(), "caught_up_ms": self._caught_up_ms, "looked_at": self._looked_at}
+        status["next_due_ms"] = role.next_due_ms()
         self._board.write(self._name, status)
 
     def _pause(self, fault: Transient) -> None:

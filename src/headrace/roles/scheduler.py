@@ -44,8 +44,8 @@ class Scheduler:
         """Take the tasks.
 
         Args:
-            tasks: By name, in the order in which they take their steps. A task may also have ``next_due_ms``, ``status``
-                and ``close``, as a role has.
+            tasks: By name, in the order in which they take their steps. A task may also have ``next_due_ms``, ``status``,
+                ``close`` and ``is_waiting``, as a role has.
             clock: Tells when a task that failed is tried again.
         """
         self._tasks = dict(tasks)
@@ -89,6 +89,11 @@ class Scheduler:
             reason=str(fault),
             wait_ms=wait_ms,
         )
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a task waits for something that rings no bell, so that it must be asked again soon."""
+        return any(getattr(task, "is_waiting", False) for task in self._tasks.values())
 
     def next_due_ms(self) -> int | None:
         """Return the earliest instant at which a task has work without new input; None without one."""
@@ -181,6 +186,11 @@ class RunningJobs:
     def __init__(self, runner: JobRunner, jobs: SegmentJobs) -> None:
         self._runner = runner
         self._jobs = jobs
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a job waits for something that rings no bell."""
+        return self._runner.is_waiting
 
     def step(self) -> bool:
         """Move the jobs on."""
