@@ -1,5 +1,7 @@
 """Persons of the hot state as Parquet files that an engine reads: merged profiles, memberships, identities."""
 
+import contextlib
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 
 from headrace.audience.relations import profile_table
 from headrace.pql.compile.batch_layout import Column
-from headrace.profile.merge import MergeRule, merged
+from headrace.profile.merge import MergeRule, merge_records, ordered_fragments
 from headrace.profile.person import Person
 from headrace.profile.reader import ProfileReader
 from headrace.profile.view import identity_map, membership_map
@@ -66,7 +68,7 @@ def write_snapshot(
     """
     snapshot = Snapshot()
     persons = reader.persons(sandbox)
-    while page := list(islice(persons, _PERSONS_A_FILE)):
+    while page := _page(persons):
         number = len(snapshot.profiles)
         snapshot.profiles.append(_written(folder / f"profiles-{number:05d}.parquet", _profiles(page, columns, view)))
         if has_identities:
@@ -76,6 +78,23 @@ def write_snapshot(
         snapshot.profiles.append(_written(folder / "profiles-00000.parquet", _profiles([], columns, view)))
         snapshot.identities.append(_written(folder / "identities-00000.parquet", identity_table([])))
     return snapshot
+
+
+def _page(persons: Iterator[Person]) -> list[Person]:
+    with collector_off():
+        return list(islice(persons, _PERSONS_A_FILE))
+
+
+@contextlib.contextmanager
+def collector_off() -> Iterator[None]:
+    """Keep the collector from walking over thousands of new documents again and again; they hold no cycles."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _written(path: Path, table: pa.Table) -> Path:
@@ -94,16 +113,32 @@ def _profiles(persons: Sequence[Person], columns: Sequence[Column], view: View) 
 def records_of(persons: Sequence[Person], columns: Sequence[Column], view: View) -> list[dict[str, Any]]:
     """Return the merged profiles of persons, as far as the columns need them."""
     wanted = {item.field for item in columns}
-    reads_attributes = bool(wanted - {_IDENTITY_MAP, _MEMBERSHIP})
+    attributes = tuple(wanted - {_IDENTITY_MAP, _MEMBERSHIP})
     records = []
-    for person in persons:
-        record = merged(person, view.rule) if reads_attributes else {}
-        if _IDENTITY_MAP in wanted:
-            record[_IDENTITY_MAP] = identity_map(person, view.namespace_codes)
-        if _MEMBERSHIP in wanted:
-            record[_MEMBERSHIP] = {"ups": membership_map(person, view.audience_ids)}
-        records.append(record)
+    with collector_off():
+        for person in persons:
+            record = _attributes(person, attributes, view.rule) if attributes else {}
+            if _IDENTITY_MAP in wanted:
+                record[_IDENTITY_MAP] = identity_map(person, view.namespace_codes)
+            if _MEMBERSHIP in wanted:
+                record[_MEMBERSHIP] = {"ups": membership_map(person, view.audience_ids)}
+            records.append(record)
     return records
+
+
+def _attributes(person: Person, names: Sequence[str], rule: MergeRule) -> dict[str, Any]:
+    """Return the merged profile with these top-level attributes only; attributes merge each by itself."""
+    fragments = ordered_fragments(person, rule) if rule.is_stitched else ordered_fragments(person, _stitched(rule))
+    kept = []
+    for fragment in fragments:
+        record = fragment.record()
+        kept.append({name: record[name] for name in names if name in record})
+    return merge_records(kept)
+
+
+def _stitched(rule: MergeRule) -> MergeRule:
+    # A membership belongs to a person, so a policy without an identity graph evaluates the person's fragments together too.
+    return MergeRule(rule.precedence)
 
 
 def identity_table(persons: Sequence[Person]) -> pa.Table:
