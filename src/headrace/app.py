@@ -71,6 +71,7 @@ from headrace.roles.supervisor import Supervisor
 from headrace.schemas import SchemaRegistry
 from headrace.storage.control import ControlStore
 from headrace.storage.control.base import RevisionPage
+from headrace.storage.control.migrate import migrate
 from headrace.storage.lake.iceberg import IcebergLake
 from headrace.storage.log.lmdb import LmdbLog
 from headrace.storage.state.rocksdb import RocksState, RocksStateFollower
@@ -138,7 +139,7 @@ class Home:
     def prepare(self) -> None:
         """Make what a new home folder needs, and bring the tables of an older version up to date."""
         (self.path / "run").mkdir(parents=True, exist_ok=True)
-        self.control.create_tables()
+        migrate(self.control)
         self.control.publish_revision()
         accounts.bootstrap(self.control, self.path, self.clock)
 
@@ -386,9 +387,10 @@ def _expression(functions: Mapping[str, Any], text: str) -> Callable[[Mapping[st
 
 def _has_applied(home: Home, until_ms: int) -> bool:
     status = home.board.read("pipeline")
-    return status is not None and (
-        status["offset"] >= home.log.topic("records").next_offset() or status["instant_ms"] >= until_ms
-    )
+    if status is None:
+        return False
+    is_drained = status["offset"] >= home.log.topic("records").next_offset() and status["caught_up_ms"] >= until_ms
+    return is_drained or status["instant_ms"] >= until_ms
 
 
 def make_loader(home: Home) -> BatchLoader:

@@ -14,6 +14,7 @@ from headrace.telemetry import log
 
 FLUSH = "flush"
 _POLL_SECONDS = 0.002
+_LONGEST_LOOK_SECONDS = 0.5
 _LONGEST_MOVE_SECONDS = 600.0
 
 
@@ -73,7 +74,7 @@ class Operations:
         accepted_end = self._log.topic("records").next_offset()
         statuses = {role: self._board.read(role) or {} for role in ROLES}
         pipeline, lake, activation = statuses["pipeline"], statuses["lake_writer"], statuses["activation"]
-        is_settled = self._is_settled(accepted_end, statuses)
+        is_settled = self._is_settled(accepted_end, statuses) and self._is_still_settled(accepted_end)
         return {
             "settled": is_settled,
             "now": iso_millis(self._clock.now_ms()),
@@ -99,6 +100,17 @@ class Operations:
         if not is_in_lake:
             self._log.ring(FLUSH)  # left alone, the lake writer waits for larger steps; somebody is waiting for it now
         return is_in_lake
+
+    def _is_still_settled(self, accepted_end: int) -> bool:
+        """Whether every role, asked now, looks for work and finds none: a status can be older than what it should know."""
+        asked_at = time.monotonic()
+        self._log.ring("clock")
+        while time.monotonic() < asked_at + _LONGEST_LOOK_SECONDS:
+            statuses = {role: self._board.read(role) or {} for role in ROLES}
+            if _have_looked(statuses, asked_at):
+                return self._is_settled(accepted_end, statuses)
+            time.sleep(_POLL_SECONDS)
+        return False
 
     def _has_done_what_is_due(self, accepted_end: int, statuses: dict[str, dict[str, Any]]) -> bool:
         pipeline, scheduler, activation = (statuses[role] for role in ("pipeline", "scheduler", "activation"))
@@ -135,7 +147,6 @@ class Operations:
             self._settle()
             while clock.now_ms() < now_ms:
                 clock.move_to(min([now_ms, *self._dues(clock.now_ms())]))
-                self._log.ring("clock")
                 self._settle()
         return {"now": iso_millis(clock.now_ms())}
 
@@ -150,11 +161,13 @@ class Operations:
 
     def _settle(self) -> None:
         # The lake follows in its own steps: what reads it waits for it, so the clock need not.
-        deadline = time.monotonic() + _LONGEST_MOVE_SECONDS
+        asked_at = time.monotonic()
+        deadline = asked_at + _LONGEST_MOVE_SECONDS
+        self._log.ring("clock")
         while True:
             accepted_end = self._log.topic("records").next_offset()
             statuses = {role: self._board.read(role) or {} for role in ROLES}
-            if self._has_done_what_is_due(accepted_end, statuses):
+            if _have_looked(statuses, asked_at) and self._has_done_what_is_due(accepted_end, statuses):
                 return
             if time.monotonic() > deadline:
                 log("gateway", logging.ERROR, "The clock cannot be moved on.", statuses=statuses)
@@ -164,3 +177,7 @@ class Operations:
 
 def _total(activation: dict[str, Any], name: str) -> int:
     return sum(flow.get(name, 0) for flow in activation.get("flows", {}).values())
+
+
+def _have_looked(statuses: dict[str, dict[str, Any]], since: float) -> bool:
+    return all(statuses[role].get("looked_at", 0.0) >= since for role in ("pipeline", "scheduler", "activation"))

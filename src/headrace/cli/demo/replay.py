@@ -121,16 +121,25 @@ def create(client: Client, endpoint: str) -> setup.World:
     return world
 
 
-def play(client: Client, world: setup.World, clicks: list[Click], tick: Callable[[int, str], None]) -> list[Input]:
-    """Move the clock from one handful of events to the next, and send them; returns the raw input.
+def busiest_instant(clicks: list[Click]) -> int:
+    """Return an instant that many people have been active before: the end of the day with the most of them."""
+    users: dict[int, set[str]] = {}
+    for click in clicks:
+        users.setdefault(click.at_ms // (24 * HOUR_MS), set()).add(click.user)
+    day = max(users, key=lambda item: (len(users[item]), -item))
+    return max(click.at_ms for click in clicks if click.at_ms // (24 * HOUR_MS) == day)
+
+
+def play(client: Client, world: setup.World, clicks: list[Click], sent: list[Input], tick: Callable[[str], None]) -> None:
+    """Move the clock from one handful of events to the next, and send them.
 
     Args:
         client: Calls the server.
         world: What the eight steps have made.
         clicks: The events, in order of time.
-        tick: Called with (events sent, present instant).
+        sent: Gets the raw input as it is sent.
+        tick: Called with the present instant.
     """
-    sent: list[Input] = []
     for begin_ms, group in groupby(clicks, key=lambda click: click.at_ms // STEP_MS * STEP_MS):
         client.move_clock(iso(begin_ms))
         for part in _parts(list(group)):
@@ -140,8 +149,7 @@ def play(client: Client, world: setup.World, clicks: list[Click], tick: Callable
             if refused:
                 raise ClickStreamInvalid(f"The server refused an event: {refused[0]}.")
             sent += [Input(click.at_ms, (f"crmid:{click.user}",), click.kind) for click in part]
-        tick(len(sent), iso(begin_ms))
-    return sent
+        tick(iso(begin_ms))
 
 
 def _event(world: setup.World, click: Click) -> dict[str, object]:
