@@ -1,0 +1,355 @@
+"""The first tables.
+
+They stand here as they were then; later changes of ``storage/control/tables`` are steps of their own.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+first = sa.MetaData()
+
+sa.Table(
+    "audiences",
+    first,
+    sa.Column("number", sa.Integer(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("name", sa.String(), nullable=False),
+    sa.Column("method", sa.String(), nullable=False),
+    sa.Column("lifecycle_state", sa.String(), nullable=False),
+    sa.Column("merge_policy_id", sa.String(), nullable=False),
+    sa.Column("version", sa.Integer(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("number", name="pk_audiences"),
+    sa.UniqueConstraint("id", name="uq_audiences_id"),
+    sa.UniqueConstraint("sandbox", "name", name="uq_audiences_sandbox_name"),
+    sqlite_autoincrement=True,
+)
+sa.Table(
+    "batch_files",
+    first,
+    sa.Column("batch_id", sa.String(), nullable=False),
+    sa.Column("name", sa.String(), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+    sa.Column("is_complete", sa.Boolean(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("batch_id", "name", name="pk_batch_files"),
+)
+sa.Table(
+    "batches",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("dataset", sa.Integer(), nullable=False),
+    sa.Column("status", sa.String(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("version", sa.Integer(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_batches"),
+    sa.Index("ix_batches_sandbox_dataset_created_at", "sandbox", "dataset", "created_at"),
+    sa.Index("ix_batches_status", "status"),
+)
+sa.Table(
+    "clients",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("organization_id", sa.String(), nullable=False),
+    sa.Column("technical_account_id", sa.String(), nullable=False),
+    sa.Column("secret_hash", sa.String(), nullable=False),
+    sa.Column("certificate", sa.Text(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_clients"),
+)
+sa.Table(
+    "connections",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("kind", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("spec_id", sa.String(), nullable=False),
+    sa.Column("base_connection_id", sa.String(), nullable=False),
+    sa.Column("state", sa.String(), nullable=False),
+    sa.Column("etag", sa.String(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("secrets", sa.LargeBinary(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_connections"),
+    sa.Index("ix_connections_base_connection_id", "base_connection_id"),
+    sa.Index("ix_connections_sandbox_kind_created_at", "sandbox", "kind", "created_at"),
+)
+sa.Table(
+    "dataset_facts",
+    first,
+    sa.Column("dataset", sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("dataset", name="pk_dataset_facts"),
+)
+sa.Table(
+    "datasets",
+    first,
+    sa.Column("number", sa.Integer(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("name", sa.String(), nullable=False),
+    sa.Column("schema_id", sa.String(), nullable=False),
+    sa.Column("table_name", sa.String(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("version", sa.Integer(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("number", name="pk_datasets"),
+    sa.UniqueConstraint("sandbox", "id", name="uq_datasets_sandbox_id"),
+    sa.UniqueConstraint("sandbox", "table_name", name="uq_datasets_sandbox_table_name"),
+    sqlite_autoincrement=True,
+)
+sa.Table(
+    "descriptors",
+    first,
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("type", sa.String(), nullable=False),
+    sa.Column("schema_id", sa.String(), nullable=False),
+    sa.Column("property", sa.String(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("origin", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("sandbox", "id", name="pk_descriptors"),
+    sa.Index("ix_descriptors_sandbox_schema_id", "sandbox", "schema_id"),
+)
+sa.Table(
+    "flow_runs",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("flow_id", sa.String(), nullable=False),
+    sa.Column("audience_id", sa.String(), nullable=False),
+    sa.Column("status", sa.String(), nullable=False),
+    sa.Column("cutoff_at", sa.BigInteger(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_flow_runs"),
+    sa.Index("ix_flow_runs_flow_id_created_at", "flow_id", "created_at"),
+    sa.Index("ix_flow_runs_sandbox_created_at", "sandbox", "created_at"),
+    sa.Index("ix_flow_runs_status", "status"),
+)
+sa.Table(
+    "flows",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("spec_id", sa.String(), nullable=False),
+    sa.Column("source_connection_id", sa.String(), nullable=False),
+    sa.Column("target_connection_id", sa.String(), nullable=False),
+    sa.Column("state", sa.String(), nullable=False),
+    sa.Column("etag", sa.String(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_flows"),
+    sa.Index("ix_flows_sandbox_created_at", "sandbox", "created_at"),
+)
+sa.Table(
+    "inlets",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("connection_id", sa.String(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_inlets"),
+    sa.UniqueConstraint("connection_id", name="uq_inlets_connection_id"),
+)
+sa.Table(
+    "mapping_sets",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("kind", sa.String(), nullable=False),
+    sa.Column("version", sa.Integer(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_mapping_sets"),
+)
+sa.Table(
+    "merge_policies",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("schema_name", sa.String(), nullable=False),
+    sa.Column("is_default", sa.Boolean(), nullable=False),
+    sa.Column("version", sa.Integer(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_merge_policies"),
+    sa.Index("ix_merge_policies_sandbox_schema_name", "sandbox", "schema_name"),
+)
+sa.Table(
+    "namespaces",
+    first,
+    sa.Column("id", sa.Integer(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("code", sa.String(), nullable=False),
+    sa.Column("code_folded", sa.String(), nullable=False),
+    sa.Column("name", sa.String(), nullable=False),
+    sa.Column("id_type", sa.String(), nullable=False),
+    sa.Column("description", sa.String(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_namespaces"),
+    sa.UniqueConstraint("sandbox", "code_folded", name="uq_namespaces_sandbox_code_folded"),
+    sa.UniqueConstraint("sandbox", "name", name="uq_namespaces_sandbox_name"),
+    sqlite_autoincrement=True,
+)
+sa.Table(
+    "organizations",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("tenant_id", sa.String(), nullable=False),
+    sa.Column("name", sa.String(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_organizations"),
+    sa.UniqueConstraint("tenant_id", name="uq_organizations_tenant_id"),
+)
+sa.Table(
+    "retired_datasets",
+    first,
+    sa.Column("dataset", sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("dataset_id", sa.String(), nullable=False),
+    sa.Column("table_name", sa.String(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("dataset", name="pk_retired_datasets"),
+)
+sa.Table(
+    "retired_sandboxes",
+    first,
+    sa.Column("sandbox", sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column("sandbox_id", sa.String(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("sandbox", name="pk_retired_sandboxes"),
+)
+sa.Table(
+    "revision",
+    first,
+    sa.Column("value", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("value", name="pk_revision"),
+)
+sa.Table(
+    "sandboxes",
+    first,
+    sa.Column("number", sa.Integer(), nullable=False),
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("name", sa.String(), nullable=False),
+    sa.Column("title", sa.String(), nullable=False),
+    sa.Column("type", sa.String(), nullable=False),
+    sa.Column("state", sa.String(), nullable=False),
+    sa.Column("is_default", sa.Boolean(), nullable=False),
+    sa.Column("version", sa.Integer(), nullable=False),
+    sa.Column("created_by", sa.String(), nullable=False),
+    sa.Column("updated_by", sa.String(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("number", name="pk_sandboxes"),
+    sa.UniqueConstraint("id", name="uq_sandboxes_id"),
+    sa.Index("ix_sandboxes_name", "name"),
+    sqlite_autoincrement=True,
+)
+sa.Table(
+    "schema_changes",
+    first,
+    sa.Column("number", sa.Integer(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("resource_id", sa.String(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("changed_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("number", name="pk_schema_changes"),
+    sa.Index("ix_schema_changes_sandbox_resource_id", "sandbox", "resource_id"),
+    sqlite_autoincrement=True,
+)
+sa.Table(
+    "schema_resources",
+    first,
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("alt_id", sa.String(), nullable=False),
+    sa.Column("kind", sa.String(), nullable=False),
+    sa.Column("title", sa.String(), nullable=False),
+    sa.Column("class_id", sa.String(), nullable=False),
+    sa.Column("minor_version", sa.Integer(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("origin", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("sandbox", "id", name="pk_schema_resources"),
+    sa.UniqueConstraint("sandbox", "alt_id", name="uq_schema_resources_sandbox_alt_id"),
+    sa.Index("ix_schema_resources_sandbox_kind", "sandbox", "kind"),
+)
+sa.Table(
+    "schema_revisions",
+    first,
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("value", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("sandbox", name="pk_schema_revisions"),
+)
+sa.Table(
+    "schema_versions",
+    first,
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("minor_version", sa.Integer(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("uses", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("sandbox", "id", "minor_version", name="pk_schema_versions"),
+)
+sa.Table(
+    "segment_jobs",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("status", sa.String(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_segment_jobs"),
+    sa.Index("ix_segment_jobs_sandbox_created_at", "sandbox", "created_at"),
+    sa.Index("ix_segment_jobs_status", "status"),
+)
+sa.Table(
+    "segment_schedules",
+    first,
+    sa.Column("id", sa.String(), nullable=False),
+    sa.Column("sandbox", sa.Integer(), nullable=False),
+    sa.Column("state", sa.String(), nullable=False),
+    sa.Column("next_fire_at", sa.BigInteger(), nullable=False),
+    sa.Column("body", sa.JSON(), nullable=False),
+    sa.Column("created_at", sa.BigInteger(), nullable=False),
+    sa.Column("updated_at", sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_segment_schedules"),
+    sa.Index("ix_segment_schedules_sandbox", "sandbox"),
+)
+
+
+def upgrade() -> None:
+    """Create the tables; those that a home folder from before the first revision has already stay as they are."""
+    first.create_all(op.get_bind())
