@@ -58,6 +58,7 @@ from headrace.roles.activation import Activation
 from headrace.roles.activation_plans import ActivationPlans
 from headrace.roles.control_rules import ControlRules
 from headrace.roles.gateway import Gateway
+from headrace.roles.home_lock import home_lock
 from headrace.roles.lake_catalog import CatalogOfLake
 from headrace.roles.lake_position import PositionFile
 from headrace.roles.lake_seen import SeenEvents
@@ -390,7 +391,7 @@ def _has_applied(home: Home, until_ms: int) -> bool:
     if status is None:
         return False
     is_drained = status["offset"] >= home.log.topic("records").next_offset() and status["caught_up_ms"] >= until_ms
-    return is_drained or status["instant_ms"] >= until_ms
+    return bool(is_drained or status["instant_ms"] >= until_ms)
 
 
 def make_loader(home: Home) -> BatchLoader:
@@ -495,15 +496,20 @@ def _known_sandbox(sandboxes: Sandboxes) -> Callable[[int], Sandbox]:
 
 
 def serve(settings: Settings) -> None:
-    """Start all roles and keep them running until this process is interrupted."""
+    """Start all roles and keep them running until this process is interrupted.
+
+    Raises:
+        HomeInUse: Another server works on the home folder.
+    """
     configure_logging(settings.log_level)
-    home = Home(settings)
-    home.prepare()
-    home.log.close()
-    home.control.close()
-    mains: dict[str, Callable[[], None]] = {"gateway": partial(run_gateway, settings)}
-    mains.update({name: partial(run_role, name, settings) for name in ROLE_MAKERS})
-    Supervisor(mains, home.board).run()
+    with home_lock(settings.home):
+        home = Home(settings)
+        home.prepare()
+        home.log.close()
+        home.control.close()
+        mains: dict[str, Callable[[], None]] = {"gateway": partial(run_gateway, settings)}
+        mains.update({name: partial(run_role, name, settings) for name in ROLE_MAKERS})
+        Supervisor(mains, home.board).run()
 
 
 def issue_token(settings: Settings) -> str:

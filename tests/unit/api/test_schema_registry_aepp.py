@@ -37,7 +37,8 @@ def carrier(client: httpx.Client) -> Callable[..., requests.Response]:
     def send(_adapter: Any, request: requests.PreparedRequest, **_options: Any) -> requests.Response:
         given = request.body or b""
         content = given.encode() if isinstance(given, str) else bytes(given)  # type: ignore[arg-type]
-        came = client.request(str(request.method), str(request.url), headers={name: str(value) for name, value in request.headers.items()}, content=content)
+        headers = {name: str(value) for name, value in request.headers.items()}
+        came = client.request(str(request.method), str(request.url), headers=headers, content=content)
         answer = requests.Response()
         answer.status_code = came.status_code
         answer.headers = CaseInsensitiveDict(came.headers)
