@@ -63,6 +63,7 @@ from headrace.roles.lake_catalog import CatalogOfLake
 from headrace.roles.lake_position import PositionFile
 from headrace.roles.lake_seen import SeenEvents
 from headrace.roles.lake_writer import LakeWriter
+from headrace.roles.log_upkeep import LogUpkeep
 from headrace.roles.operations import Operations
 from headrace.roles.pipeline import Pipeline
 from headrace.roles.runner import Role, Runner
@@ -438,6 +439,7 @@ def make_scheduler(home: Home, executor: Executor | None = None) -> Scheduler:
         "segment_jobs": RunningJobs(make_job_runner(home, executor), home.segment_jobs),
         "batches": make_loader(home),
         "exports": make_exporter(home),
+        "log_upkeep": LogUpkeep(home.log, home.board, home.clock, home.path, retention_hours=home.settings.log_retention_hours),
     }
     return Scheduler(tasks, home.clock)
 

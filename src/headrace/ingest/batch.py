@@ -6,7 +6,6 @@ batch that a new attempt replaces. Only the claim check makes the rows count; th
 
 import gc
 import logging
-import shutil
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -162,7 +161,6 @@ class BatchLoader:
         if self._clock.now_ms() >= self._sweep_at_ms:
             # A batch that is touched from now on is not due before a whole limit has passed.
             self._sweep_at_ms = self._book.abandon_idle() or self._clock.now_ms() + IDLE_LIMIT_MS
-            self._clear_staging()
         if self._work is None:
             self._batch = self._book.next_completed()
             if self._batch is None:
@@ -251,13 +249,6 @@ class BatchLoader:
         self._book.failed(batch, reasons, _metrics(batch, errors.count, errors.count + valid.row_count))
         self._failed += 1
         remove_uploads(self._home, batch.id)
-
-    def _clear_staging(self) -> None:
-        """Remove the rows of claim checks that the log does not hold any more: nobody can ask for them again."""
-        first = self._topic.first_offset()
-        for note in (self._home / STAGING).glob(f"*/{ANNOUNCED}"):
-            if int(note.read_text()) < first:
-                shutil.rmtree(note.parent, ignore_errors=True)
 
     def _give_up(self, fault: Exception) -> None:
         assert self._batch is not None  # noqa: S101 - its work has just raised

@@ -54,6 +54,18 @@ def remove_uploads(home: Path, batch_id: str) -> None:
     shutil.rmtree(staging_folder(home, batch_id) / _UPLOADS, ignore_errors=True)
 
 
+def remove_forgotten_rows(home: Path, first_offset: int) -> None:
+    """Delete the valid rows whose claim checks the log holds no more: nobody can ask for them again.
+
+    Args:
+        home: The home folder.
+        first_offset: The smallest offset that the topic ``records`` still holds.
+    """
+    for note in (home / STAGING).glob(f"*/{ANNOUNCED}"):
+        if int(note.read_text()) < first_offset:
+            shutil.rmtree(note.parent, ignore_errors=True)
+
+
 def _checked(batch_id: str) -> str:
     if not is_safe_id(batch_id):
         raise BatchUnknown(batch_id)

@@ -12,6 +12,7 @@ from headrace.model.record import (
     Record,
     decode_entry,
     encode_entry,
+    entry_instant,
 )
 from headrace.model.sandbox import Sandbox
 
@@ -31,4 +32,5 @@ __all__ = [
     "decode_entry",
     "encode_change",
     "encode_entry",
+    "entry_instant",
 ]

@@ -109,6 +109,12 @@ class BatchReverted(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 LogEntry = Record | BatchReady | MembershipDiff | ProfileDelete | BatchReverted
 
+
+def entry_instant(entry: LogEntry) -> int:
+    """Return the instant at which an entry takes effect (epoch ms)."""
+    return entry.evaluated_at_ms if isinstance(entry, MembershipDiff) else entry.accepted_at_ms
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[LogEntry] = msgspec.msgpack.Decoder(LogEntry)
 
