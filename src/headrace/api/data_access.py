@@ -7,9 +7,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 
-from headrace.api.context import Context, context_of
+from headrace.api.context import Context, context_of, exchange_of
+from headrace.api.errors import render
 from headrace.api.paging import limit_of
 from headrace.api.wire.answer import answer, empty
+from headrace.errors import InvalidInput
 from headrace.ingest.batch_errors import PathMissing
 from headrace.ingest.data_access import DataFile, DatasetFile
 
@@ -18,6 +20,15 @@ router = APIRouter(prefix=BASE, tags=["Data access"])
 _PAGE = 100
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _MEDIA_TYPES = {"parquet": "application/parquet", "csv": "application/csv", "json": "application/json"}
+
+
+class RangeUnsatisfiable(InvalidInput):
+    """The range lies beyond the end of the file."""
+
+    code = "range_unsatisfiable"
+    wire_code = "DAS-1006"
+    wire_title = "Range not satisfiable"
+    wire_status = 416
 
 
 @router.get("/batches/{batch_id}/files")
@@ -134,9 +145,16 @@ def _download(file: DataFile, request: Request) -> Response:
         return StreamingResponse(file.read(0, file.byte_count - 1), headers={**headers, "Content-Length": str(file.byte_count)})
     first, last = part
     if first >= file.byte_count or first > last:
-        return empty(416, headers={**headers, "Content-Range": f"bytes */{file.byte_count}"})
+        return _unsatisfiable(file, request)
     headers |= {"Content-Range": f"bytes {first}-{last}/{file.byte_count}", "Content-Length": str(last - first + 1)}
     return StreamingResponse(file.read(first, last), 206, headers=headers)
+
+
+def _unsatisfiable(file: DataFile, request: Request) -> Response:
+    fault = RangeUnsatisfiable(f"'{file.name}' has {file.byte_count} bytes; the range begins behind them.", path="Range")
+    refused = render(fault, exchange_of(request.scope))
+    refused.headers["Content-Range"] = f"bytes */{file.byte_count}"
+    return refused
 
 
 def _range_of(text: str, length: int) -> tuple[int, int] | None:

@@ -178,6 +178,8 @@ def _as_invalid_input(error: RequestValidationError) -> InvalidInput:
         path = "/" + "/".join(where[1:])
         if first["type"] == "missing" and len(where) == 1:
             return BodyMalformed("The request needs a JSON body.", path="/")
+        if path == "/" and first["type"] == "dict_type":
+            return BodyMalformed("The request body must be a JSON object.", path="/")
         return BodyMalformed(f"Body member '{path}' is not acceptable: {first['msg']}.", path=path)
     name = where[-1]
     return InvalidInput(f"Parameter '{name}' is not acceptable: {first['msg']}.", path=name)

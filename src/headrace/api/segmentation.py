@@ -34,7 +34,7 @@ from headrace.api.wire.segmentation import (
 )
 from headrace.audience.conversion import converted
 from headrace.audience.definition import INACTIVE, Audience
-from headrace.audience.errors import AudiencesUnknown, AudienceUnknown, BulkRequestInvalid
+from headrace.audience.errors import AudiencesUnknown, AudienceUnknown, BulkRequestInvalid, ExpressionInvalid
 
 router = APIRouter(tags=["Segmentation"])
 _BASE = "/data/core/ups"
@@ -378,7 +378,11 @@ def delete_schedule(schedule_id: str, context: Context = Depends(context_of)) ->
 @router.post(f"{_BASE}/preview")
 def create_preview(body: Json = Body(), context: Context = Depends(context_of)) -> Response:
     """Begin a preview of a query, and an estimate under the same id."""
-    preview = context.services.segmentation.previews.create(context.sandbox, predicate_of(body))
+    try:
+        preview = context.services.segmentation.previews.create(context.sandbox, predicate_of(body))
+    except ExpressionInvalid as error:
+        error.path = "/predicateExpression"
+        raise
     return answer(created_preview(preview), 201)
 
 

@@ -42,7 +42,8 @@ class ResourceUnknown(NotFound):
     wire_title = "Resource not found"
 
     def __init__(self, kind: Kind | str, identifier: str, version: str = "1") -> None:
-        super().__init__(f"The requested {noun_of(kind)} resource {identifier} with version {version} is not found.")
+        noun = f"{noun_of(kind)} resource".removeprefix("resource ")
+        super().__init__(f"The requested {noun} {identifier} with version {version} is not found.")
         self.wire_code = _NOT_FOUND_CODES.get(kind, "XDM-1017-404")
 
 

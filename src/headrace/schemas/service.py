@@ -147,7 +147,7 @@ class SchemaRegistry:
         library = self.library(sandbox)
         if resource.minor_version == minor_version:
             return library, resource
-        unknown = ResourceUnknown(resource.kind, resource.id, f"1.{minor_version}")
+        unknown = ResourceUnknown(resource.kind, resource.id, f"1.{minor_version}" if minor_version >= 0 else "other than 1")
         if resource.container == "global":
             raise unknown
         with self.control.read() as connection:
