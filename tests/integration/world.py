@@ -110,7 +110,7 @@ class World:
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
         return self.api.call(self.sandbox, method, path, body, **options)
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, /, **params: Any) -> Any:
         return checked(self.call("GET", path, params=params)).json()
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
