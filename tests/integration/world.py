@@ -273,10 +273,14 @@ class World:
 
     def export_now(self, flow_id: str, *names: str) -> Any:
         """Export audiences of a file dataflow, wait for the run to end and return it."""
-        accept = {"Accept": "application/vnd.adobe.adhoc.activation+json; version=2"}
-        body = {"activationInfo": {flow_id: [self.audiences[name] for name in names]}}
-        self.post(f"{CORE}/activation/disflowprovider/adhocrun", body, headers=accept)
+        self.begin_export(flow_id, *(self.audiences[name] for name in names))
         return self.ended_run(flow_id)
+
+    def begin_export(self, flow_id: str, *audience_ids: str) -> None:
+        """Ask for an export of audiences at once (ad-hoc activation)."""
+        accept = {"Accept": "application/vnd.adobe.adhoc.activation+json; version=2"}
+        body = {"activationInfo": {flow_id: list(audience_ids)}}
+        self.post(f"{CORE}/activation/disflowprovider/adhocrun", body, headers=accept)
 
     def ended_run(self, flow_id: str) -> Any:
         """Wait until a dataflow has a run that has ended, and return the newest one."""
