@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from .conftest import new_sandbox
 from .world import (
     CATALOG,
     CORE,
@@ -36,7 +37,11 @@ from .world import (
     until,
 )
 
-NO_BODY: Any = object()
+
+@pytest.fixture(scope="module")
+def shared_world(api: Api) -> World:
+    """A sandbox for the tests that leave nothing behind."""
+    return new_sandbox(api).fill()
 
 
 # --- the gateway --------------------------------------------------------------------------------------------------------------
@@ -54,33 +59,35 @@ NO_BODY: Any = object()
         ({"x-sandbox-name": "no-such-sandbox"}, 403, "403027"),
     ],
 )
-def test_gateway_names_the_header(world: World, changed: dict[str, str | None], status: int, code: str) -> None:
-    headers = {name: value for name, value in {**world.api.headers(world.sandbox), **changed}.items() if value is not None}
+def test_gateway_names_the_header(shared_world: World, changed: dict[str, str | None], status: int, code: str) -> None:
+    headers = {
+        name: value for name, value in {**shared_world.api.headers(shared_world.sandbox), **changed}.items() if value is not None
+    }
     for path in (f"{CATALOG}/dataSets", f"{REGISTRY}/schemas", DEFINITIONS, f"{FLOWS}/flows", "/headrace/progress"):
-        answer = world.api.http.get(path, headers=headers)
+        answer = shared_world.api.http.get(path, headers=headers)
         assert answer.status_code == status, answer.text
         assert answer.json()["error_code"] == code
         assert answer.headers["x-request-id"]
 
 
-def test_path_and_method_that_do_not_exist_answer_json(world: World) -> None:
-    missing = world.call("GET", "/data/foundation/nothing", headers={"x-request-id": "mine-1"})
+def test_path_and_method_that_do_not_exist_answer_json(shared_world: World) -> None:
+    missing = shared_world.call("GET", "/data/foundation/nothing", headers={"x-request-id": "mine-1"})
     assert (missing.status_code, missing.json()["error_code"]) == (404, "404003")
     assert missing.headers["x-request-id"] == "mine-1"
-    wrong = world.call("DELETE", f"{CATALOG}/dataSets")
+    wrong = shared_world.call("DELETE", f"{CATALOG}/dataSets")
     assert (wrong.status_code, wrong.json()["error_code"]) == (405, "405000")
     assert "POST" in wrong.headers["allow"]
-    long = world.call("GET", f"{CATALOG}/dataSets", params={"name": "x" * 2100})
+    long = shared_world.call("GET", f"{CATALOG}/dataSets", params={"name": "x" * 2100})
     assert long.status_code == 414
 
 
 @pytest.mark.parametrize("path", [f"{CATALOG}/dataSets", f"{REGISTRY}/schemas", NAMESPACES, DEFINITIONS, f"{FLOWS}/flows"])
-def test_body_that_is_no_json_is_refused_by_every_service(world: World, path: str) -> None:
+def test_body_that_is_no_json_is_refused_by_every_service(shared_world: World, path: str) -> None:
     for content in (b"{", b"", b'"text"', b"[1,", b"\xff\xfe"):
-        answer = world.call("POST", path, content=content, headers={"Content-Type": "application/json"})
+        answer = shared_world.call("POST", path, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, (content, answer.text)
         assert isinstance(answer.json(), dict)
-    untyped = world.call("POST", path, content=b"{}", headers={"Content-Type": "text/plain"})
+    untyped = shared_world.call("POST", path, content=b"{}", headers={"Content-Type": "text/plain"})
     assert untyped.status_code == 400
     assert untyped.json()["detail"] == "A valid content-type must be specified"
 
@@ -100,8 +107,8 @@ def schema_body(*references: str, **more: Any) -> dict[str, Any]:
         ({"type": "object", "allOf": [{"$ref": PROFILE_CLASS}]}, "/title"),
     ],
 )
-def test_registry_says_what_is_wrong_with_a_schema(world: World, body: dict[str, Any], path: str) -> None:
-    answer = world.call("POST", f"{REGISTRY}/schemas", body)
+def test_registry_says_what_is_wrong_with_a_schema(shared_world: World, body: dict[str, Any], path: str) -> None:
+    answer = shared_world.call("POST", f"{REGISTRY}/schemas", body)
     problem = answer.json()
     assert answer.status_code == 400
     assert {"type", "title", "status", "detail", "report"} <= set(problem)
@@ -109,12 +116,12 @@ def test_registry_says_what_is_wrong_with_a_schema(world: World, body: dict[str,
     assert problem["headrace"]["path"] == path
 
 
-def test_registry_knows_no_such_schema(world: World) -> None:
+def test_registry_knows_no_such_schema(shared_world: World) -> None:
     accept = {"Accept": "application/vnd.adobe.xed+json; version=1"}
-    answer = world.call("GET", schema_path("https://ns.adobe.com/x/schemas/nothing"), headers=accept)
+    answer = shared_world.call("GET", schema_path("https://ns.adobe.com/x/schemas/nothing"), headers=accept)
     assert answer.status_code == 404
     assert answer.json()["type"].endswith("-404")
-    wrong = world.call("GET", f"{REGISTRY}/schemas", headers={"Accept": "application/vnd.adobe.xed-nothing+json"})
+    wrong = shared_world.call("GET", f"{REGISTRY}/schemas", headers={"Accept": "application/vnd.adobe.xed-nothing+json"})
     assert wrong.status_code in (400, 406)
 
 
@@ -165,19 +172,19 @@ def test_catalog_says_what_is_wrong_with_a_dataset(world: World) -> None:
         ({"name": "Mine", "code": "email", "idType": "EMAIL"}, 409),
     ],
 )
-def test_identity_service_says_what_is_wrong_with_a_namespace(world: World, body: dict[str, str], status: int) -> None:
-    answer = world.call("POST", NAMESPACES, body)
+def test_identity_service_says_what_is_wrong_with_a_namespace(shared_world: World, body: dict[str, str], status: int) -> None:
+    answer = shared_world.call("POST", NAMESPACES, body)
     assert answer.status_code == status
     assert {"type", "title", "status", "description", "report"} <= set(answer.json())
 
 
-def test_unknown_namespace_is_named_wherever_it_is_given(world: World) -> None:
+def test_unknown_namespace_is_named_wherever_it_is_given(shared_world: World) -> None:
     query = {"schema.name": "_xdm.context.profile", "entityId": "x", "entityIdNS": "Nobody"}
-    profile = world.call("GET", ENTITIES, params=query)
+    profile = shared_world.call("GET", ENTITIES, params=query)
     assert profile.status_code == 400
     assert "Nobody" in profile.json()["message"]
     assert profile.json()["statusCode"] == "400"
-    xid = world.call("GET", f"{CORE}/identity/identity", params={"namespace": "Nobody", "id": "x"})
+    xid = shared_world.call("GET", f"{CORE}/identity/identity", params={"namespace": "Nobody", "id": "x"})
     assert (xid.status_code, xid.json()["title"]) == (400, "InvalidInput")
 
 
@@ -214,16 +221,16 @@ ENVELOPE_FAULTS = [
 
 
 @pytest.mark.parametrize(("change", "sentence"), ENVELOPE_FAULTS)
-def test_inlet_refuses_a_wrong_envelope_at_once(filled: World, change: Callable[[Any], None], sentence: str) -> None:
-    message = filled.customer("c-1")
+def test_inlet_refuses_a_wrong_envelope_at_once(shared_world: World, change: Callable[[Any], None], sentence: str) -> None:
+    message = shared_world.customer("c-1")
     change(message)
-    answer = filled.send(message)
+    answer = shared_world.send(message)
     problem = answer.json()
     assert answer.status_code == problem["status"] == 400
     assert problem["type"] == "http://ns.adobe.com/adobecloud/problem/data-collection-service/inlet"
     assert sentence in problem["report"]["message"]
     assert problem["headrace"]["path"].startswith("/")
-    many = filled.send_batch([filled.customer("c-2"), message])
+    many = shared_world.send_batch([shared_world.customer("c-2"), message])
     assert many.status_code == 207
     good, bad = many.json()["responses"]
     assert "xactionId" in good
@@ -252,21 +259,22 @@ RECORD_FAULTS: list[tuple[Callable[[Any], None], str, str, str, str]] = [
 
 @pytest.mark.parametrize(("change", "keyword", "pointer", "text", "code"), RECORD_FAULTS)
 def test_record_that_breaks_its_schema_is_refused_when_asked_and_kept_otherwise(
-    filled: World, change: Callable[[Any], None], keyword: str, pointer: str, text: str, code: str
+    shared_world: World, change: Callable[[Any], None], keyword: str, pointer: str, text: str, code: str
 ) -> None:
-    message = filled.event("e-1", "2026-02-03T04:05:06Z", "visit", "c-1")
+    before = len(failed_records(shared_world, shared_world.events))
+    message = shared_world.event("e-1", "2026-02-03T04:05:06Z", "visit", "c-1")
     change(message)
-    refused = filled.send(message, is_validated=True)
+    refused = shared_world.send(message, is_validated=True)
     assert refused.status_code == 400
     assert refused.json()["title"] == "Invalid XDM Message Format"
     [violation] = refused.json()["report"]["cause"]["_streamingValidation"]
     assert (violation["keyword"], violation["pointerToViolation"]) == (keyword, pointer)
     assert text in violation["message"]
-    assert failed_records(filled, filled.events) == []
-    accepted = filled.send(message)
+    assert len(failed_records(shared_world, shared_world.events)) == before
+    accepted = shared_world.send(message)
     assert accepted.status_code == 200
-    [kept] = until(lambda: failed_records(filled, filled.events), bool)
-    assert kept["body"] == message["body"]
+    records = until(lambda: failed_records(shared_world, shared_world.events), lambda found: len(found) > before)
+    [kept] = [record for record in records if record["body"] == message["body"]]
     assert kept["header"] == message["header"]
     [reason] = kept["_validationErrors"]
     assert (reason["code"], reason["pointerToViolation"]) == (code, pointer)
@@ -286,9 +294,9 @@ def failed_records(world: World, dataset_id: str) -> list[Any]:
     return records
 
 
-def test_several_violations_are_told_together(filled: World) -> None:
-    message = filled.event("e-1", "yesterday", "visit", "c-1", foo=1)
-    [found] = filled.send(message, is_validated=True).json()["report"]["cause"]["_streamingValidation"]
+def test_several_violations_are_told_together(shared_world: World) -> None:
+    message = shared_world.event("e-1", "yesterday", "visit", "c-1", foo=1)
+    [found] = shared_world.send(message, is_validated=True).json()["report"]["cause"]["_streamingValidation"]
     assert found["message"] == "2 schema violations found"
     assert {cause["keyword"] for cause in found["causingExceptions"]} == {"format", "additionalProperties"}
 
@@ -393,39 +401,39 @@ def test_bad_rows_within_the_threshold_are_set_aside_with_their_reasons(filled: 
     assert all(row["_errors"][0]["code"] and row["_errors"][0]["message"] for row in rows)
 
 
-def test_batch_service_says_what_is_wrong(filled: World) -> None:
+def test_batch_service_says_what_is_wrong(shared_world: World) -> None:
     for body, status in (
         ({"inputFormat": {"format": "json"}}, 400),
         ({"datasetId": "0" * 24, "inputFormat": {"format": "json"}}, 404),
-        ({"datasetId": filled.profiles, "inputFormat": {"format": "xls"}}, 400),
+        ({"datasetId": shared_world.profiles, "inputFormat": {"format": "xls"}}, 400),
     ):
-        answer = filled.call("POST", f"{IMPORT}/batches", body)
+        answer = shared_world.call("POST", f"{IMPORT}/batches", body)
         assert answer.status_code == status
         assert {"type", "title", "status", "detail", "report"} <= set(answer.json())
-    made = filled.post(f"{IMPORT}/batches", {"datasetId": filled.profiles, "inputFormat": {"format": "json"}})
-    path = f"{IMPORT}/batches/{made['id']}/datasets/{filled.profiles}/files/a.json"
-    assert filled.call("PUT", path, content=b"{}", headers={"Content-Type": "application/json"}).status_code == 415
-    assert filled.call("POST", f"{IMPORT}/batches/{made['id']}", params={"action": "NOTHING"}).status_code == 400
-    assert filled.call("POST", f"{IMPORT}/batches/nothing", params={"action": "COMPLETE"}).status_code == 404
-    filled.post(f"{IMPORT}/batches/{made['id']}", params={"action": "ABORT"})
-    late = filled.call("PUT", path, content=b"{}", headers={"Content-Type": "application/octet-stream"})
+    made = shared_world.post(f"{IMPORT}/batches", {"datasetId": shared_world.profiles, "inputFormat": {"format": "json"}})
+    path = f"{IMPORT}/batches/{made['id']}/datasets/{shared_world.profiles}/files/a.json"
+    assert shared_world.call("PUT", path, content=b"{}", headers={"Content-Type": "application/json"}).status_code == 415
+    assert shared_world.call("POST", f"{IMPORT}/batches/{made['id']}", params={"action": "NOTHING"}).status_code == 400
+    assert shared_world.call("POST", f"{IMPORT}/batches/nothing", params={"action": "COMPLETE"}).status_code == 404
+    shared_world.post(f"{IMPORT}/batches/{made['id']}", params={"action": "ABORT"})
+    late = shared_world.call("PUT", path, content=b"{}", headers={"Content-Type": "application/octet-stream"})
     assert late.status_code == 409
-    empty = filled.post(f"{IMPORT}/batches", {"datasetId": filled.profiles, "inputFormat": {"format": "json"}})
-    filled.post(f"{IMPORT}/batches/{empty['id']}", params={"action": "COMPLETE"})
-    assert filled.batch(empty["id"])["errors"][0]["code"] == "106"
+    empty = shared_world.post(f"{IMPORT}/batches", {"datasetId": shared_world.profiles, "inputFormat": {"format": "json"}})
+    shared_world.post(f"{IMPORT}/batches/{empty['id']}", params={"action": "COMPLETE"})
+    assert shared_world.batch(empty["id"])["errors"][0]["code"] == "106"
 
 
-def test_data_access_answers_json_whatever_is_asked(filled: World) -> None:
-    batch_id = upload(filled, lines(filled, "Ada"))
-    assert filled.batch(batch_id)["status"] == "success"
-    file_id = filled.get(f"{EXPORT}/batches/{batch_id}/files")["data"][0]["dataSetFileId"]
-    name = filled.get(f"{EXPORT}/files/{file_id}")["data"][0]["name"]
-    beyond = filled.call("GET", f"{EXPORT}/files/{file_id}", params={"path": name}, headers={"Range": "bytes=99999999-"})
+def test_data_access_answers_json_whatever_is_asked(shared_world: World) -> None:
+    batch_id = upload(shared_world, lines(shared_world, "Ada"))
+    assert shared_world.batch(batch_id)["status"] == "success"
+    file_id = shared_world.get(f"{EXPORT}/batches/{batch_id}/files")["data"][0]["dataSetFileId"]
+    name = shared_world.get(f"{EXPORT}/files/{file_id}")["data"][0]["name"]
+    beyond = shared_world.call("GET", f"{EXPORT}/files/{file_id}", params={"path": name}, headers={"Range": "bytes=99999999-"})
     assert beyond.status_code == 416
     assert beyond.json()["status"] == 416
-    assert filled.call("GET", f"{EXPORT}/files/{file_id}", params={"path": "nothing"}).status_code == 404
+    assert shared_world.call("GET", f"{EXPORT}/files/{file_id}", params={"path": "nothing"}).status_code == 404
     for path in (f"files/{'0' * 26}-1", "batches/nothing/files", "batches/nothing/failed", "datasets/nothing/preview"):
-        answer = filled.call("GET", f"{EXPORT}/{path}")
+        answer = shared_world.call("GET", f"{EXPORT}/{path}")
         assert answer.status_code == 404
         assert answer.json()["status"] == 404
 
@@ -444,20 +452,20 @@ def test_data_access_answers_json_whatever_is_asked(filled: World) -> None:
         ('xEvent[eventTyp = "a"]', "1:8", "Did you mean eventType?"),
     ],
 )
-def test_bad_pql_is_told_with_its_position(filled: World, pql: str, position: str, words: str) -> None:
+def test_bad_pql_is_told_with_its_position(shared_world: World, pql: str, position: str, words: str) -> None:
     body = {
         "name": "A",
         "expression": {"type": "PQL", "format": "pql/text", "value": pql},
         "schema": {"name": "_xdm.context.profile"},
     }
-    answer = filled.call("POST", DEFINITIONS, body)
+    answer = shared_world.call("POST", DEFINITIONS, body)
     problem = answer.json()
     assert answer.status_code == problem["status"] == 400
     assert position in problem["title"]
     assert words in problem["errors"]["400"][0]["message"]
     assert problem["headrace"]["path"] == "/expression/value"
-    assert filled.get(DEFINITIONS)["segments"] == []
-    preview = filled.call("POST", f"{CORE}/ups/preview", {"predicateExpression": pql, "predicateType": "pql/text"})
+    assert shared_world.get(DEFINITIONS)["segments"] == []
+    preview = shared_world.call("POST", f"{CORE}/ups/preview", {"predicateExpression": pql, "predicateType": "pql/text"})
     assert (preview.status_code, preview.json()["headrace"]["path"]) == (400, "/predicateExpression")
     assert position in preview.json()["title"]
 
@@ -479,29 +487,30 @@ def test_segmentation_says_what_is_wrong(filled: World) -> None:
 # --- activation -----------------------------------------------------------------------------------------------------------------
 
 
-def test_flow_service_says_what_is_wrong(world: World) -> None:
-    unknown = world.call("POST", f"{FLOWS}/connections", {"name": "C", "connectionSpec": spec("nothing")})
+def test_flow_service_says_what_is_wrong(shared_world: World) -> None:
+    unknown = shared_world.call("POST", f"{FLOWS}/connections", {"name": "C", "connectionSpec": spec("nothing")})
     assert (unknown.status_code, unknown.json()["message"]) == (400, "Please provide a valid spec id")
-    unversioned = world.call("POST", f"{FLOWS}/connections", {"name": "C", "connectionSpec": {"id": HTTP_API}})
+    unversioned = shared_world.call("POST", f"{FLOWS}/connections", {"name": "C", "connectionSpec": {"id": HTTP_API}})
     assert unversioned.status_code == 422
     for kind in ("connections", "sourceConnections", "targetConnections", "flows"):
-        answer = world.call("GET", f"{FLOWS}/{kind}/7c3a8c0e-0000-4000-8000-000000000000")
+        answer = shared_world.call("GET", f"{FLOWS}/{kind}/7c3a8c0e-0000-4000-8000-000000000000")
         assert answer.status_code == 404
         assert answer.json()["errorMessage"].startswith(f"{kind} not found with id")
-    assert world.call("GET", f"{FLOWS}/flows", params={"limit": 0}).status_code == 400
-    assert world.call("GET", f"{FLOWS}/flows", params={"property": "broken"}).status_code == 400
+    assert shared_world.call("GET", f"{FLOWS}/flows", params={"limit": 0}).status_code == 400
+    assert shared_world.call("GET", f"{FLOWS}/flows", params={"property": "broken"}).status_code == 400
 
 
-def test_flow_is_patched_at_its_version_alone(filled: World) -> None:
-    filled.audience("A", 'person.name.firstName = "Ada"')
-    flow = filled.flow("F", HTTP_API, STREAM_FLOW, {"httpEndpoint": "http://127.0.0.1:9"}, {"specName": "None", "params": {}})
+def test_flow_is_patched_at_its_version_alone(shared_world: World) -> None:
+    flow = shared_world.flow(
+        "F", HTTP_API, STREAM_FLOW, {"httpEndpoint": "http://127.0.0.1:9"}, {"specName": "None", "params": {}}
+    )
     path = f"{FLOWS}/flows/{flow}"
     operation = [add("/description", "new")]
-    assert filled.call("PATCH", path, operation).status_code in (400, 412, 428)
-    stale = filled.call("PATCH", path, operation, headers={"If-Match": '"7c3a8c0e-0000-4000-8000-000000000000"'})
+    assert shared_world.call("PATCH", path, operation).status_code in (400, 412, 428)
+    stale = shared_world.call("PATCH", path, operation, headers={"If-Match": '"7c3a8c0e-0000-4000-8000-000000000000"'})
     assert stale.status_code == 412
     assert "does not match the current version" in stale.json()["errorMessage"]
-    assert filled.patch_flow(flow, operation).status_code == 200
+    assert shared_world.patch_flow(flow, operation).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -513,46 +522,47 @@ def test_flow_is_patched_at_its_version_alone(filled: World) -> None:
         ({"op": "jump", "path": "/name"}, "op"),
     ],
 )
-def test_flow_refuses_a_change_that_does_not_fit(filled: World, operation: dict[str, Any], word: str) -> None:
-    flow = filled.flow("F", HTTP_API, STREAM_FLOW, {"httpEndpoint": "http://127.0.0.1:9"}, {"specName": "None", "params": {}})
-    before = filled.get(f"{FLOWS}/flows/{flow}")
-    answer = filled.patch_flow(flow, [operation])
+def test_flow_refuses_a_change_that_does_not_fit(shared_world: World, operation: dict[str, Any], word: str) -> None:
+    flow = shared_world.flow(
+        "F", HTTP_API, STREAM_FLOW, {"httpEndpoint": "http://127.0.0.1:9"}, {"specName": "None", "params": {}}
+    )
+    before = shared_world.get(f"{FLOWS}/flows/{flow}")
+    answer = shared_world.patch_flow(flow, [operation])
     assert answer.status_code == 400
     assert word in json.dumps(answer.json())
-    assert filled.get(f"{FLOWS}/flows/{flow}") == before
+    assert shared_world.get(f"{FLOWS}/flows/{flow}") == before
 
 
-def test_mapping_to_a_missing_field_is_named(filled: World) -> None:
-    filled.audience("A", 'person.name.firstName = "Ada"')
-    flow = filled.flow("F", LANDING_ZONE, LANDING_ZONE_FLOW, {"path": "out", "compression": "NONE", "fileType": "CSV"})
+def test_mapping_to_a_missing_field_is_named(shared_world: World) -> None:
+    flow = shared_world.flow("F", LANDING_ZONE, LANDING_ZONE_FLOW, {"path": "out", "compression": "NONE", "fileType": "CSV"})
     rows = [{"sourceType": "ATTRIBUTE", "source": "person.name.nickname", "destination": "nick"}]
-    made = filled.call("POST", f"{FOUNDATION}/conversion/mappingSets", {"xdmVersion": "1.0", "mappings": rows})
+    made = shared_world.call("POST", f"{FOUNDATION}/conversion/mappingSets", {"xdmVersion": "1.0", "mappings": rows})
     answer = made
     if made.status_code == httpx.codes.OK:
         value = {"mappingId": made.json()["id"], "mappingVersion": 0}
-        answer = filled.patch_flow(flow, [add(f"{PARAMS}/profileMapping", value)])
+        answer = shared_world.patch_flow(flow, [add(f"{PARAMS}/profileMapping", value)])
     assert answer.status_code == 400
     assert "person.name.nickname" in answer.text
 
 
-def test_ingestion_mapping_to_a_missing_field_is_named(filled: World) -> None:
+def test_ingestion_mapping_to_a_missing_field_is_named(shared_world: World) -> None:
     body = {
-        "outputSchema": {"schemaRef": reference_to(filled.profile_schema)},
+        "outputSchema": {"schemaRef": reference_to(shared_world.profile_schema)},
         "mappings": [{"sourceType": "ATTRIBUTE", "source": "first", "destination": "person.name.nickname"}],
     }
-    checked = filled.post(f"{FOUNDATION}/conversion/mappingSets/validate", body)
+    checked = shared_world.post(f"{FOUNDATION}/conversion/mappingSets/validate", body)
     [row] = checked["validationResponse"]
     assert row["status"] == "FAILED"
     assert "person.name.nickname" in json.dumps(row["errors"])
-    answer = filled.call("POST", f"{FOUNDATION}/conversion/mappingSets", body, params={"validate": "true"})
+    answer = shared_world.call("POST", f"{FOUNDATION}/conversion/mappingSets", body, params={"validate": "true"})
     assert answer.status_code == 400
     assert "person.name.nickname" in answer.text
 
 
-def test_secret_of_an_account_is_never_shown(api: Api, world: World) -> None:
+def test_secret_of_an_account_is_never_shown(api: Api, shared_world: World) -> None:
     auth = {"specName": "Bearer Token", "params": {"bearerToken": "s3cr3t-t0ken"}}
-    made = world.post(f"{FLOWS}/connections", {"name": "C", "connectionSpec": spec(HTTP_API), "auth": auth})
-    shown = world.call("GET", f"{FLOWS}/connections/{made['id']}").text
+    made = shared_world.post(f"{FLOWS}/connections", {"name": "C", "connectionSpec": spec(HTTP_API), "auth": auth})
+    shown = shared_world.call("GET", f"{FLOWS}/connections/{made['id']}").text
     assert "s3cr3t-t0ken" not in shown
     assert "********" in shown
     kept = [path for path in api.server.home.rglob("*") if path.is_file() and "control.sqlite" in path.name]
