@@ -120,7 +120,8 @@ def pql(audience: Audience, tenant: str, ids: Mapping[int, str]) -> str:
             return f'chain(xEvent, timestamp, [A: WHAT(eventType = "{audience.first}") WHEN({window}) COUNT({audience.count})])'
         case "sequence":
             test = f'eventType = "{audience.second}" and {own}.amount < {audience.above}'
-            return f'chain(xEvent, timestamp, [A: WHAT(eventType = "{audience.first}") WHEN({window}), B: WHAT({test}) WHEN({window})])'
+            first = f'A: WHAT(eventType = "{audience.first}") WHEN({window})'
+            return f"chain(xEvent, timestamp, [{first}, B: WHAT({test}) WHEN({window})])"
         case "absence":
             since = f">= {audience.minutes} minutes before now and <= 24 hours before now"
             first, second = f'eventType = "{audience.first}"', f'eventType = "{audience.second}"'
@@ -135,8 +136,8 @@ def pql(audience: Audience, tenant: str, ids: Mapping[int, str]) -> str:
 def python(audience: Audience) -> str:
     """Return an audience as a Python condition over the bare reference's person document.
 
-    In scope: ``a`` (attributes), ``h`` (event type → newest (time, amount) pairs of the last day, oldest first), ``m`` (numbers of
-    the audiences the person is in), ``on`` (the switch) and ``now``.
+    In scope: ``a`` (attributes), ``h`` (event type → newest (time, amount) pairs of the last day, oldest first), ``m``
+    (numbers of the audiences the person is in), ``on`` (the switch) and ``now``.
     """
     since = f"now - {audience.hours * HOUR_MS}"
     match audience.kind:

@@ -90,7 +90,9 @@ def rules(audiences: int) -> SandboxRules:
     generated = generate(audiences)
     ids = {item.number: f"audience-{item.number}" for item in generated}
     names = Names(object_type_from_schema(_PROFILE_SCHEMA), object_type_from_schema(_EVENT_SCHEMA, is_event=True))
-    bound = [StreamingAudience(item.number, ids[item.number], bind(parse(pql(item, TENANT, ids)), names).root) for item in generated]
+    bound = [
+        StreamingAudience(item.number, ids[item.number], bind(parse(pql(item, TENANT, ids)), names).root) for item in generated
+    ]
     program = compile_streaming(bound, {name: number for number, name in ids.items()})
     assert not program.unsupported, program.unsupported
     extractor = IdentityExtractor([], _NAMESPACES.get)

@@ -520,7 +520,7 @@ def test_wrong_credentials_fail_the_test_of_the_connection_and_the_run_says_why(
     steps: Steps, members: dict[str, Any], sftp: SftpServer
 ) -> None:
     name, params = sftp.auth
-    auth = {"specName": name, "params": {"domain": "127.0.0.1", "port": sftp.port, **params}}
+    auth: dict[str, Any] = {"specName": name, "params": {"domain": "127.0.0.1", "port": sftp.port, **params}}
     target = {"remotePath": "/out", "compression": "NONE", "fileType": "CSV"}
     flow = steps.file_flow("Partner", SFTP, SFTP_FLOW, target, auth, members)
     flows = steps.clients.flows

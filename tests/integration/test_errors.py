@@ -325,7 +325,8 @@ def test_inlet_refuses_what_it_cannot_read(filled: World) -> None:
     large = send(filled.inlet, json=filled.customer("c-1", person={"name": {"firstName": "x" * 1_100_000}}))
     assert large.status_code == 413
     assert "1048576" in large.json()["report"]["message"]
-    for body in ({}, {"messages": []}, {"messages": {}}, []):
+    bodies: tuple[Any, ...] = ({}, {"messages": []}, {"messages": {}}, [])
+    for body in bodies:
         assert send(filled.inlet.replace("/collection/", "/collection/batch/"), json=body).status_code == 400
     foreign = send(filled.inlet, json=filled.customer("c-1"), headers={"x-sandbox-name": "prod"})
     assert foreign.status_code == 400
@@ -478,7 +479,8 @@ def test_segmentation_says_what_is_wrong(filled: World) -> None:
         answer = filled.call(method, path)
         assert answer.status_code == 404
         assert answer.json()["errors"]["404"][0]["message"]
-    for body in ([], [{"segmentId": "nothing"}], {}, [{}]):
+    bodies: tuple[Any, ...] = ([], [{"segmentId": "nothing"}], {}, [{}])
+    for body in bodies:
         assert filled.call("POST", JOBS, body).status_code == 400
     missing = filled.call("POST", DEFINITIONS, {"name": "B"})
     assert missing.json()["headrace"]["path"] == "/expression"

@@ -97,6 +97,6 @@ def _present_state(paths: Paths, person: Person, profile: Mapping[str, Any]) -> 
         "attributes": restricted(profile, paths),
         "identities": tuple(person.identities),
         "memberships": tuple(
-            MembershipChange(number, item.is_member, item.changed_at_ms) for number, item in person.memberships.items()
+            [MembershipChange(number, item.is_member, item.changed_at_ms) for number, item in person.memberships.items()]
         ),
     }

@@ -56,11 +56,14 @@ def see(vertices: list[Vertex], identity: Identity, at_ms: int) -> tuple[int, bo
     Returns:
         The position of its vertex, and whether the vertex is new.
     """
-    key = identity.key
+    value, namespace_id = identity.value, identity.namespace_id
     for position, vertex in enumerate(vertices):
-        if vertex.identity.key == key:
-            vertex.first_seen_ms = min(vertex.first_seen_ms, at_ms)
-            vertex.last_seen_ms = max(vertex.last_seen_ms, at_ms)
+        present = vertex.identity
+        if present.value == value and present.namespace_id == namespace_id:
+            if at_ms > vertex.last_seen_ms:
+                vertex.last_seen_ms = at_ms
+            if at_ms < vertex.first_seen_ms:
+                vertex.first_seen_ms = at_ms
             return position, False
     vertices.append(Vertex(identity, at_ms, at_ms))
     return len(vertices) - 1, True
@@ -69,10 +72,9 @@ def see(vertices: list[Vertex], identity: Identity, at_ms: int) -> tuple[int, bo
 def link(links: list[Link], positions: list[int], *, dataset: int, at_ms: int, batch_id: str = "") -> None:
     """Link every pair of the vertices at ``positions``; a pair that is linked already is refreshed."""
     ordered = sorted(set(positions))
-    by_pair = {(item.a, item.b): item for item in links}
     for index, a in enumerate(ordered):
         for b in ordered[index + 1 :]:
-            present = by_pair.get((a, b))
+            present = next((item for item in links if item.a == a and item.b == b), None)
             if present is None:
                 links.append(Link(a, b, {dataset: (at_ms, at_ms)}, [batch_id] if batch_id else []))
             else:
@@ -82,7 +84,7 @@ def link(links: list[Link], positions: list[int], *, dataset: int, at_ms: int, b
 
 def _refresh(target: Link, dataset: int, first_ms: int, last_ms: int) -> None:
     first, last = target.times.get(dataset, (first_ms, last_ms))
-    target.times[dataset] = (min(first, first_ms), max(last, last_ms))
+    target.times[dataset] = (first if first < first_ms else first_ms, last if last > last_ms else last_ms)
 
 
 def _add_batch(target: Link, batch_id: str) -> None:

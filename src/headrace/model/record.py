@@ -107,7 +107,35 @@ class BatchReverted(msgspec.Struct, frozen=True, array_like=True, tag=5):
     accepted_at_ms: int
 
 
-LogEntry = Record | BatchReady | MembershipDiff | ProfileDelete | BatchReverted
+class SandboxPurged(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """A sandbox that was reset or deleted: nothing of its number is needed any more.
+
+    Attributes:
+        sandbox: Number that the sandbox had.
+        accepted_at_ms: When the stores were asked to forget it (epoch ms).
+    """
+
+    sandbox: int
+    accepted_at_ms: int
+
+
+class DatasetPurged(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """A deleted dataset: its rows leave the lake, its fragments and events the profiles.
+
+    Attributes:
+        sandbox: Number of the sandbox; it may be gone too.
+        dataset: Number that the dataset had.
+        table_name: Its table.
+        accepted_at_ms: When the stores were asked to forget it (epoch ms).
+    """
+
+    sandbox: int
+    dataset: int
+    table_name: str
+    accepted_at_ms: int
+
+
+LogEntry = Record | BatchReady | MembershipDiff | ProfileDelete | BatchReverted | SandboxPurged | DatasetPurged
 
 
 def entry_instant(entry: LogEntry) -> int:

@@ -10,10 +10,12 @@
 | ``n``  | sandbox, counter name                                       | counter, 8 bytes                        |
 | ``c``  | sequence number                                             | change not yet trimmed from the outbox  |
 | ``w``  | sandbox, sweep name                                         | sweep (`audience.sweep`)                |
+| ``x``  | sandbox                                                     | purge: key to go on with (`pipeline_purges`) |
 | ``m``  | name                                                        | meta: offset, sequence, format          |
 """
 
 import struct
+from functools import lru_cache
 from hashlib import blake2b
 
 FORMAT = 1
@@ -42,11 +44,13 @@ def identity_key(sandbox: int, namespace_id: int, value: str) -> bytes:
     return b"i" + _IDENTITY.pack(sandbox, namespace_id) + value.encode()
 
 
+@lru_cache(maxsize=4096)
 def identity_hash(namespace_id: int, value: str) -> bytes:
     """Return the 12 bytes that stand for an identity in the keys of its events."""
     return blake2b(value.encode(), digest_size=12, salt=_SANDBOX.pack(namespace_id)).digest()
 
 
+@lru_cache(maxsize=1024)  # asked for twice an event: by the look-up ahead, and when it is written
 def event_hash(event_id: str) -> bytes:
     """Return the 12 bytes that stand for an event's ``_id``."""
     return blake2b(event_id.encode(), digest_size=12).digest()
@@ -101,6 +105,23 @@ def outbox_key(sequence: int) -> bytes:
 def sweep_key(sandbox: int, name: str) -> bytes:
     """Return the key of a sweep over a sandbox's persons."""
     return b"w" + _SANDBOX.pack(sandbox) + name.encode()
+
+
+def purge_key(sandbox: int) -> bytes:
+    """Return the key of the purge of a sandbox."""
+    return b"x" + _SANDBOX.pack(sandbox)
+
+
+def split_purge_key(key: bytes) -> int:
+    """Return the sandbox of a purge's key."""
+    return int(_SANDBOX.unpack_from(key, 1)[0])
+
+
+def sandbox_ranges(sandbox: int) -> list[tuple[bytes, bytes]]:
+    """Return the ranges of all keys of a sandbox but its timers, which sort by time, in the order of the keys."""
+    number = _SANDBOX.pack(sandbox)
+    after = _SANDBOX.pack(sandbox + 1)
+    return [(prefix + number, prefix + after) for prefix in (b"d", b"e", b"i", b"n", b"p", b"w")]
 
 
 def pack_number(number: int) -> bytes:

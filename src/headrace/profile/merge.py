@@ -39,8 +39,9 @@ def merged(person: Person, rule: MergeRule = TIMESTAMP_ORDERED, *, vertex: int |
     fragments = ordered_fragments(person, rule, vertex=vertex)
     if not fragments:
         return {}
-    records = [fragment.record() for fragment in fragments]
-    return merge_records(records)
+    if len(fragments) == 1:  # the usual case; its record was decoded for us alone and may be changed
+        return _only(fragments[0].record())
+    return merge_records([fragment.record() for fragment in fragments])
 
 
 def ordered_fragments(person: Person, rule: MergeRule = TIMESTAMP_ORDERED, *, vertex: int | None = None) -> list[Fragment]:
@@ -68,6 +69,24 @@ def merge_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for record in records:
         _fill(result, record, NOT_MERGED)
     return result
+
+
+def _only(record: dict[str, Any]) -> dict[str, Any]:
+    for name in NOT_MERGED:
+        record.pop(name, None)
+    _drop_nulls(record)
+    return record
+
+
+def _drop_nulls(record: dict[str, Any]) -> None:
+    nulls = []
+    for name, value in record.items():
+        if value is None:
+            nulls.append(name)
+        elif type(value) is dict:
+            _drop_nulls(value)
+    for name in nulls:
+        del record[name]
 
 
 def _fill(target: dict[str, Any], source: Mapping[str, Any], skipped: frozenset[str] = frozenset()) -> None:

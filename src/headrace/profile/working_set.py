@@ -13,7 +13,9 @@ from headrace.storage.state import StateStore
 class WorkingSet:
     """What one micro-batch has read and will write.
 
-    Everything read stays valid until the commit, since nobody else writes hot state.
+    Everything read stays valid until the commit, since nobody else writes hot state. Persons live decoded only between two
+    calls of `rest`: a document that is decoded, changed and encoded again at once costs half of one that has left the caches
+    of the processor in between (measured with 2,000 documents of 2 KB).
     """
 
     def __init__(self, state: StateStore, *, sequence: int, instant_ms: int = 0) -> None:
@@ -25,11 +27,12 @@ class WorkingSet:
             instant_ms: Instant of the last evaluation: no timer is due before it.
         """
         self._state = state
+        self._documents: dict[bytes, bytes | None] = {}
         self._persons: dict[bytes, Person | None] = {}
         self._owners: dict[bytes, bytes | None] = {}
         self._known_events: dict[bytes, bool] = {}
         self._dirty: dict[bytes, Person] = {}
-        self._counters: dict[bytes, int] = {}
+        self._deltas: dict[tuple[int, str], int] = {}
         self._writes: dict[bytes, bytes | None] = {}
         self._sequence = sequence
         self._timers_from = keys.timer_key(instant_ms, 0, b"")  # skips the tombstones of the timers that fired
@@ -45,13 +48,12 @@ class WorkingSet:
 
     def load(self, identities: Iterable[bytes], events: Iterable[bytes]) -> None:
         """Read ahead, in three round trips: the owners of identities, their documents, and which events are known."""
-        unknown = [key for key in dict.fromkeys(identities) if key not in self._owners]
-        for key, owner in zip(unknown, self._state.get_many(unknown), strict=True):
-            self._owners[key] = owner
-        wanted = {key[:5].replace(b"i", b"p", 1) + owner for key in unknown if (owner := self._owners[key])}
-        missing = [key for key in wanted if key not in self._persons]
-        for key, data in zip(missing, self._state.get_many(missing), strict=True):
-            self._persons[key] = decode_person(data) if data else None
+        distinct = dict.fromkeys(identities)
+        unknown = [key for key in distinct if key not in self._owners]
+        self._owners.update(zip(unknown, self._state.get_many(unknown), strict=True))
+        wanted = dict.fromkeys(b"p" + key[1:5] + owner for key in distinct if (owner := self._owners[key]))
+        missing = [key for key in wanted if key not in self._persons and key not in self._writes]
+        self._documents = dict(zip(missing, self._state.get_many(missing), strict=True))
         unseen = [key for key in dict.fromkeys(events) if key not in self._known_events]
         for key, data in zip(unseen, self._state.get_many(unseen), strict=True):
             self._known_events[key] = data is not None
@@ -59,10 +61,16 @@ class WorkingSet:
     def person(self, sandbox: int, person_id: bytes) -> Person | None:
         """Return a person by id."""
         key = keys.person_key(sandbox, person_id)
-        if key not in self._persons:
+        if key in self._persons:
+            return self._persons[key]
+        if key in self._writes:
+            data = self._writes[key]
+        elif key in self._documents:
+            data = self._documents[key]
+        else:
             data = self._state.get(key)
-            self._persons[key] = decode_person(data) if data else None
-        return self._persons[key]
+        person = self._persons[key] = decode_person(data) if data else None
+        return person
 
     def owner(self, sandbox: int, identity: Identity) -> Person | None:
         """Return the person who has an identity."""
@@ -145,13 +153,15 @@ class WorkingSet:
 
     def next_timer(self, until_ms: int) -> tuple[int, int, bytes] | None:
         """Return (due, sandbox, person id) of the earliest timer due at or before ``until_ms``, None without one."""
+        if self._is_stored_timer_known and not self._new_timers and self._stored_timer is None:
+            return None
         while self._new_timers and self._writes[self._new_timers[0]] is None:
             heappop(self._new_timers)
         stored = self._first_stored_timer()
-        candidates = [key for key in (stored, self._new_timers[0] if self._new_timers else None) if key]
-        if not candidates:
+        first = self._new_timers[0] if self._new_timers else stored
+        if first is None:
             return None
-        due, sandbox, person_id = keys.split_timer_key(min(candidates))
+        due, sandbox, person_id = keys.split_timer_key(first if stored is None else min(first, stored))
         return (due, sandbox, person_id) if due <= until_ms else None
 
     def _first_stored_timer(self) -> bytes | None:
@@ -164,10 +174,8 @@ class WorkingSet:
 
     def count(self, sandbox: int, name: str, delta: int) -> None:
         """Add to a counter."""
-        key = keys.counter_key(sandbox, name)
-        if key not in self._counters:
-            self._counters[key] = keys.unpack_number(self._state.get(key))
-        self._counters[key] = max(0, self._counters[key] + delta)
+        counter = (sandbox, name)
+        self._deltas[counter] = self._deltas.get(counter, 0) + delta
 
     def emit(self, change: Change) -> None:
         """Add an outgoing change."""
@@ -188,10 +196,18 @@ class WorkingSet:
         """Roughly how many keys will be written."""
         return len(self._writes) + len(self._dirty)
 
-    def commit(self) -> None:
-        """Write everything in one atomic, synced step."""
+    def rest(self) -> None:
+        """Encode the persons that were touched and let go of all; call it where no `Person` is held."""
         for key, person in self._dirty.items():
             self._writes[key] = encode_person(person)
-        for key, value in self._counters.items():
-            self._writes[key] = keys.pack_number(value)
+        self._dirty.clear()
+        self._persons.clear()
+        self._documents.clear()
+
+    def commit(self) -> None:
+        """Write everything in one atomic, synced step."""
+        self.rest()
+        for (sandbox, name), delta in self._deltas.items():
+            key = keys.counter_key(sandbox, name)
+            self._writes[key] = keys.pack_number(max(0, keys.unpack_number(self._state.get(key)) + delta))
         self._state.commit(self._writes)

@@ -9,16 +9,29 @@ of processing: the same log gives the same memberships, however it was cut into 
 """
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from headrace.clock import Clock
-from headrace.model import BatchReady, BatchReverted, LogEntry, MembershipDiff, ProfileDelete, Record, decode_entry
+from headrace.model import (
+    BatchReady,
+    BatchReverted,
+    DatasetPurged,
+    LogEntry,
+    MembershipDiff,
+    ProfileDelete,
+    Record,
+    SandboxPurged,
+    decode_entry,
+    entry_instant,
+)
 from headrace.profile import keys
 from headrace.profile.reader import ProfileReader
 from headrace.profile.working_set import WorkingSet
 from headrace.roles.pipeline_claims import DiffClaim, RowClaim, delete_profile
+from headrace.roles.pipeline_purges import Purges
 from headrace.roles.pipeline_records import Decoded, RecordApplier, Refusals, decode
 from headrace.roles.pipeline_rules import RulesSource, SandboxRules
 from headrace.roles.pipeline_sweeps import Sweeps
@@ -29,6 +42,8 @@ from headrace.storage.state import StateStore
 RECORDS, CHANGES = "records", "changes"
 GRACE_MS = 50
 _OUTBOX_KEPT = 10_000
+# Entries decoded, applied and encoded at a time: few enough to stay in the processor's caches, enough to read ahead for.
+_CHUNK = 64
 
 
 class Pipeline:
@@ -56,6 +71,8 @@ class Pipeline:
         self._applied = keys.unpack_number(state.get(keys.META_APPLIED))
         self._sequence = keys.unpack_number(state.get(keys.META_SEQUENCE))
         self._sweeps = Sweeps(ProfileReader(state), state)
+        self._purges = Purges(state)
+        self._open_claim: tuple[int, int, Iterator[Record]] | None = None
         self._recover_changes()
         gc.freeze()
 
@@ -75,10 +92,11 @@ class Pipeline:
             is_busy = self._apply(working, entries)
             if not entries:
                 now_ms = self._clock.now_ms() - self._grace_ms
-                is_busy |= self._fire_timers(working, now_ms)
+                is_busy |= self._fire_timers(working, self._applier(working), now_ms)
                 if self._sweeps.pending:
                     self._instant_ms = max(self._instant_ms, now_ms)
                 is_busy |= self._sweeps.step(working, self._applier(working), self._rules, self._instant_ms)
+                is_busy |= self._purges.step(working)
             if is_busy:
                 self._commit(working)
         finally:
@@ -98,7 +116,7 @@ class Pipeline:
             "records_applied": self._applied,
             "changes": self._sequence,
             "instant_ms": self._instant_ms,
-            "sweeps": self._sweeps.pending,
+            "sweeps": self._sweeps.pending + self._purges.pending,
             "revision": self._revision,
             "refused": dict(self._refusals),
             "clock_ms": self._clock.now_ms() if self.is_caught_up() else 0,
@@ -116,22 +134,30 @@ class Pipeline:
     # --- a micro-batch ----------------------------------------------------------------------------------------------
 
     def _apply(self, working: WorkingSet, entries: list[tuple[int, bytes]]) -> bool:
+        applier = self._applier(working)
+        for start in range(0, len(entries), _CHUNK):
+            if not self._apply_chunk(working, applier, entries[start : start + _CHUNK]):
+                break  # a part of a large claim; its rest follows with the next micro-batch
+        return bool(entries)
+
+    def _apply_chunk(self, working: WorkingSet, applier: RecordApplier, entries: list[tuple[int, bytes]]) -> bool:
         decoded = [(offset, decode_entry(data)) for offset, data in entries]
         prepared = self._prepare(working, decoded)
-        applier = self._applier(working)
         for offset, entry in decoded:
-            self._fire_timers(working, entry_instant(entry))
-            self._instant_ms = max(self._instant_ms, entry_instant(entry))
+            instant_ms = entry_instant(entry)
+            self._fire_timers(working, applier, instant_ms)
+            self._instant_ms = max(self._instant_ms, instant_ms)
             if isinstance(entry, Record):
                 ready = prepared.get(offset)
                 if ready is not None:
                     applier.apply(ready, self._rules[entry.sandbox], offset=offset, now_ms=self._instant_ms)
                 self._applied += 1
             elif not self._apply_claim(working, applier, offset, entry):
-                return True  # a part of a large claim; its rest follows with the next micro-batch
+                return False
             self._offset = offset + 1
             self._row = 0
-        return bool(entries)
+        working.rest()
+        return True
 
     def _prepare(self, working: WorkingSet, entries: list[tuple[int, LogEntry]]) -> dict[int, Decoded]:
         prepared: dict[int, Decoded] = {}
@@ -143,19 +169,27 @@ class Pipeline:
         self._load(working, prepared.values())
         return prepared
 
-    def _load(self, working: WorkingSet, ready: Any) -> None:
-        identities, events = [], []
-        for record, body, dataset, extracted in ready:
-            for identity in extracted.identities:
-                identities.append(keys.identity_key(record.sandbox, identity.namespace_id, identity.value))
-            if dataset.is_event and isinstance(body.get("_id"), str):
-                events.append(keys.known_event_key(record.sandbox, dataset.number, keys.event_hash(body["_id"])))
+    def _load(self, working: WorkingSet, ready: Iterable[Decoded]) -> None:
+        identities: list[bytes] = []
+        events: list[bytes] = []
+        for item in ready:
+            sandbox = item.record.sandbox
+            for identity in item.extracted.identities:
+                identities.append(keys.identity_key(sandbox, identity.namespace_id, identity.value))
+            if item.dataset.is_event and isinstance(event_id := item.body.get("_id"), str):
+                events.append(keys.known_event_key(sandbox, item.dataset.number, keys.event_hash(event_id)))
         working.load(identities, events)
 
     def _apply_claim(self, working: WorkingSet, applier: RecordApplier, offset: int, entry: LogEntry) -> bool:
         """Apply a claim check or a part of it; returns whether it is finished."""
+        if isinstance(entry, SandboxPurged):
+            self._purges.plan(working, entry.sandbox)
+            return True
         rules = self._rules.get(entry.sandbox)
         if rules is None:
+            return True
+        if isinstance(entry, DatasetPurged):
+            self._sweeps.purge(working, entry.sandbox, entry.dataset)
             return True
         if isinstance(entry, ProfileDelete):
             delete_profile(working, self._state, entry)
@@ -164,8 +198,7 @@ class Pipeline:
             self._sweeps.revert(working, entry.sandbox, [entry.batch_id])
             return True
         if isinstance(entry, BatchReady):
-            claim = RowClaim(self._home, entry)
-            rows = list(claim.rows(self._row, self._max_records))
+            rows = self._rows(offset, entry)
             self._apply_rows(working, applier, rules, offset, rows)
             self._row += len(rows)
             self._applied += len(rows)
@@ -182,13 +215,22 @@ class Pipeline:
     def _apply_rows(
         self, working: WorkingSet, applier: RecordApplier, rules: SandboxRules, offset: int, rows: list[Record]
     ) -> None:
-        ready = [item for item in (decode(row, rules) for row in rows) if item is not None]
-        self._load(working, ready)
-        for item in ready:
-            applier.apply(item, rules, offset=offset, now_ms=self._instant_ms)
+        for start in range(0, len(rows), _CHUNK):
+            ready = [item for row in rows[start : start + _CHUNK] if (item := decode(row, rules)) is not None]
+            self._load(working, ready)
+            for item in ready:
+                applier.apply(item, rules, offset=offset, now_ms=self._instant_ms)
+            working.rest()
 
-    def _fire_timers(self, working: WorkingSet, until_ms: int) -> bool:
-        applier = self._applier(working)
+    def _rows(self, offset: int, batch: BatchReady) -> list[Record]:
+        """Return the next rows of a batch; its files stay open from one micro-batch to the next."""
+        if self._open_claim is None or self._open_claim[:2] != (offset, self._row):
+            self._open_claim = (offset, self._row, RowClaim(self._home, batch).rows(self._row))
+        rows = list(islice(self._open_claim[2], self._max_records))
+        self._open_claim = (offset, self._row + len(rows), self._open_claim[2])
+        return rows
+
+    def _fire_timers(self, working: WorkingSet, applier: RecordApplier, until_ms: int) -> bool:
         has_fired = False
         while (timer := working.next_timer(until_ms)) is not None and working.size < self._max_records * 10:
             due_ms, sandbox, person_id = timer
@@ -247,8 +289,3 @@ class Pipeline:
             self._rules = self._source.load()
             self._revision = revision
             self._sweeps.plan(self._rules, self._instant_ms or self._clock.now_ms())
-
-
-def entry_instant(entry: LogEntry) -> int:
-    """Return the instant at which an entry takes effect."""
-    return entry.evaluated_at_ms if isinstance(entry, MembershipDiff) else entry.accepted_at_ms

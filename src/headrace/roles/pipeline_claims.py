@@ -24,10 +24,10 @@ class RowClaim:
         self._home = home
         self._batch = batch
 
-    def rows(self, first: int, limit: int) -> Iterator[Record]:
-        """Yield up to ``limit`` rows, beginning with row number ``first`` of all files together."""
+    def rows(self, first: int) -> Iterator[Record]:
+        """Yield the rows from number ``first`` on, counted over all files together."""
         batch = self._batch
-        for line in islice(_lines(self._home, batch.files), first, first + limit):
+        for line in islice(_lines(self._home, batch.files), first, None):
             yield Record(
                 sandbox=batch.sandbox,
                 dataset=batch.dataset,

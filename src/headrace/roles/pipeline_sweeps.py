@@ -13,7 +13,7 @@ from headrace.profile import keys
 from headrace.profile.person import Person
 from headrace.profile.reader import ProfileReader
 from headrace.profile.working_set import WorkingSet
-from headrace.roles.pipeline_records import LazyProfile, RecordApplier
+from headrace.roles.pipeline_records import LazyProfile, RecordApplier, decode_body
 from headrace.roles.pipeline_rules import SandboxRules
 from headrace.storage.state import StateStore
 
@@ -29,12 +29,14 @@ class Sweep(msgspec.Struct, array_like=True):
         flows: Dataflow → audiences whose members it must hear of.
         cursor: Id of the last person done.
         reverted: Batches whose fragments and events are taken out.
+        datasets: Datasets whose fragments and events are taken out.
     """
 
     audiences: list[int] = []
     flows: dict[str, list[int]] = {}
     cursor: bytes = b""
     reverted: list[str] = []
+    datasets: list[int] = []
 
 
 class Done(msgspec.Struct, array_like=True):
@@ -97,6 +99,10 @@ class Sweeps:
         """Plan to take batches out of all persons, in the micro-batch that reads the request."""
         working.put(*self._added(sandbox, Sweep(reverted=list(batch_ids))))
 
+    def purge(self, working: WorkingSet, sandbox: int, dataset: int) -> None:
+        """Plan to take a dataset out of all persons, in the micro-batch that reads the request."""
+        working.put(*self._added(sandbox, Sweep(datasets=[dataset])))
+
     def _added(self, sandbox: int, sweep: Sweep) -> tuple[bytes, bytes]:
         name = f"{self._next_name:08d}"
         self._next_name += 1
@@ -132,7 +138,7 @@ class Sweeps:
         now_ms: int,
     ) -> None:
         wanted = [number for number in sweep.audiences if number in rules.program.numbers]
-        if sweep.reverted and self._take_out(working, rules, person, set(sweep.reverted)):
+        if (sweep.reverted or sweep.datasets) and self._take_out(working, rules, person, sweep):
             wanted = list(rules.program.numbers)
         if wanted:
             working.touch(rules.sandbox.number, person)
@@ -154,14 +160,15 @@ class Sweeps:
                     )
                 )
 
-    def _take_out(self, working: WorkingSet, rules: SandboxRules, person: Person, batch_ids: set[str]) -> bool:
-        """Take the fragments and events of some batches out of a person; returns whether there were any."""
+    def _take_out(self, working: WorkingSet, rules: SandboxRules, person: Person, sweep: Sweep) -> bool:
+        """Take the fragments and events of some batches and datasets out of a person; returns whether there were any."""
+        batch_ids, datasets = set(sweep.reverted), set(sweep.datasets)
         sandbox = rules.sandbox.number
-        kept = [fragment for fragment in person.fragments if fragment.batch_id not in batch_ids]
+        kept = [item for item in person.fragments if item.batch_id not in batch_ids and item.dataset not in datasets]
         has_changed = len(kept) < len(person.fragments)
         person.fragments = kept
         for key, event in self._reader.event_keys(sandbox, person):
-            if event.batch_id in batch_ids:
+            if event.batch_id in batch_ids or event.dataset in datasets:
                 working.put(key, None)
                 working.put(keys.known_event_key(sandbox, event.dataset, keys.event_hash(event.event_id)), None)
                 person.events -= 1
@@ -180,9 +187,7 @@ class Sweeps:
             for key, event in self._reader.event_keys(rules.sandbox.number, person, since_ms=since)
             if not working.is_deleted(key)
         ]
-        rules.program.refill(
-            person.kept, numbers, ((msgspec.json.decode(event.body), event.timestamp_ms) for event in events), now_ms
-        )
+        rules.program.refill(person.kept, numbers, ((decode_body(event.body), event.timestamp_ms) for event in events), now_ms)
 
 
 def _new_mappings(rules: SandboxRules, done: Done) -> dict[str, list[int]]:
