@@ -83,8 +83,7 @@ def _queries(tenant: str) -> dict[str, str]:
         ),
         BROWSER: 'chain(xEvent, timestamp, [A: WHAT(eventType = "view") WHEN(<= 60 minutes before now) COUNT(3)])',
         SPENDER: (
-            'xEvent[eventType = "submit" and timestamp occurs <= 7 days before now]'
-            f".sum({tenant}.application.amount) > 90000"
+            f'xEvent[eventType = "submit" and timestamp occurs <= 7 days before now].sum({tenant}.application.amount) > 90000'
         ),
     }
 

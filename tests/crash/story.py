@@ -1,7 +1,8 @@
 """What is sent: the same records, in the same order for each family, at the same instants of the manual clock, for a seed.
 
-A family is a handful of identities that become one person or several. Everything that concerns a family is sent by one sender,
-one record after the other, so that what comes out does not depend on how senders and roles are scheduled, nor on which of them die.
+A family is a handful of identities that become one person or several. Everything that concerns a family is sent by one
+sender, one record after the other, so that what comes out does not depend on how senders and roles are scheduled, nor on
+which of them die.
 """
 
 import random
