@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from headrace.activation.delivery_store import Commit, Dead, DeliveryStore, Position, Waiting
 from headrace.activation.messages import Excluded, MessageBuilder
 from headrace.activation.retry import RetryPolicy
+from headrace.activation.told import Told
 from headrace.clock import Clock
 from headrace.destinations.base import Delivered, Message, Outcome, Rejected, Retry, StreamDestination
 from headrace.destinations.errors import OutcomeCountWrong
@@ -84,6 +85,8 @@ class Lane:
         self._change_at = change_at
         self._is_excluded = is_excluded
         self._batch_size = destination.batch_size()
+        self._mapped = frozenset(builder.mapped)
+        self._told = Told()
         self._ready: deque[_Item] = deque()
         self._ready_backfill: deque[_Item] = deque()
         self._persons: dict[bytes, deque[_Item]] = {}  # persons with a message on its way, and what stands behind it
@@ -159,6 +162,9 @@ class Lane:
             self._take(sequence, change)
 
     def _take(self, sequence: int, change: Change) -> None:
+        is_backfill = bool(change.backfill_flow)
+        if is_backfill and self._told.has_told(change):
+            return
         message = self._message(sequence, change)
         if message is None:
             return
@@ -166,8 +172,9 @@ class Lane:
         if isinstance(message, Excluded):
             self._count("excluded", message.code)
             return
+        if not is_backfill:
+            self._told.note(change, self._mapped)
         # Bodies of a backfill are made when their turn comes: there may be many, and live changes go first.
-        is_backfill = bool(change.backfill_flow)
         item = _Item(sequence, change.person_id, None if is_backfill else message, is_backfill=is_backfill)
         (self._open_backfill if is_backfill else self._open).add(sequence)
         self._enqueue(item, message)
@@ -241,6 +248,7 @@ class Lane:
     def reconfigure(self, builder: MessageBuilder, policy: RetryPolicy, is_excluded: Callable[[Change], str]) -> None:
         """Go on with another state of the dataflow's configuration, and the same destination."""
         self._builder, self._policy, self._is_excluded = builder, policy, is_excluded
+        self._mapped = frozenset(builder.mapped)
 
     def start_workers(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[asyncio.Task[None]], None]) -> None:
         """Start as many workers as there is work for; ``on_end`` is called with each that ends."""
