@@ -34,7 +34,7 @@ def test_health_needs_no_token_and_names_every_role(server: Server) -> None:
 
 def test_command_line_prints_a_token_that_works(server: Server, world: World) -> None:
     command = [sys.executable, "-m", "headrace", "token", "--home", str(server.home)]
-    token = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    token = subprocess.run(command, capture_output=True, text=True, check=True, timeout=55).stdout.strip()
     answer = world.call("GET", f"{CATALOG}/dataSets", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200
 

@@ -213,7 +213,7 @@ class Owner:
         """Return everything of A as A sees it."""
         seen = {}
         for path in [*self.items, *self.lists]:
-            if path.endswith("/test"):
+            if path.endswith("/test") or "/runs?" in path:  # the counters of a run follow its messages, whoever asks
                 continue
             answer = self.world.call("GET", path, headers=accept_for(path))
             # The size of an audience is counted when it is asked for, and says so.

@@ -26,7 +26,8 @@ from headrace.errors import (
 
 def all_errors() -> Iterator[type[HeadraceError]]:
     for module in pkgutil.walk_packages(headrace.__path__, "headrace."):
-        if ".console" not in module.name and not module.name.endswith("__main__"):
+        # Migrations run inside Alembic's environment alone.
+        if ".migrations" not in module.name and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     waiting = [HeadraceError]
     while waiting:
