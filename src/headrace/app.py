@@ -25,6 +25,7 @@ from headrace.audience.surroundings import HomeSurroundings
 from headrace.catalog.batches import Batches
 from headrace.catalog.datasets import Catalog
 from headrace.catalog.errors import SandboxUnknown
+from headrace.catalog.retired import Retired
 from headrace.catalog.sandboxes import Sandboxes
 from headrace.clock import SharedClock, SystemClock, parse_iso
 from headrace.config import Settings
@@ -66,6 +67,7 @@ from headrace.roles.lake_writer import LakeWriter
 from headrace.roles.log_upkeep import LogUpkeep
 from headrace.roles.operations import Operations
 from headrace.roles.pipeline import Pipeline
+from headrace.roles.purging import Purging
 from headrace.roles.runner import Role, Runner
 from headrace.roles.scheduler import RunningJobs, ScheduledJobs, Scheduler, Task
 from headrace.roles.status import StatusBoard
@@ -438,6 +440,7 @@ def make_scheduler(home: Home, executor: Executor | None = None) -> Scheduler:
         "schedules": scheduled,
         "segment_jobs": RunningJobs(make_job_runner(home, executor), home.segment_jobs),
         "batches": make_loader(home),
+        "purges": Purging(Retired(home.control), home.log, home.board, home.clock, home.path),
         "exports": make_exporter(home),
         "log_upkeep": LogUpkeep(home.log, home.board, home.clock, home.path, retention_hours=home.settings.log_retention_hours),
     }

@@ -2,9 +2,18 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, literal, select, update
 
-from headrace.storage.control.tables import batch_files, batches, metadata, organizations, retired_sandboxes, sandboxes
+from headrace.storage.control.tables import (
+    batch_files,
+    batches,
+    datasets,
+    metadata,
+    organizations,
+    retired_datasets,
+    retired_sandboxes,
+    sandboxes,
+)
 
 DELETED = "deleted"
 
@@ -42,8 +51,13 @@ def retire(connection: Connection, number: int, sandbox_id: str, now_ms: int) ->
     """Remove everything configured under a number, and note that the stores still hold data of it."""
     of_sandbox = select(batches.c.id).where(batches.c.sandbox == number)
     connection.execute(delete(batch_files).where(batch_files.c.batch_id.in_(of_sandbox)))
+    columns = ("dataset", "sandbox", "dataset_id", "table_name", "created_at", "updated_at")
+    held = select(
+        datasets.c.number, datasets.c.sandbox, datasets.c.id, datasets.c.table_name, literal(now_ms), literal(now_ms)
+    ).where(datasets.c.sandbox == number)
+    connection.execute(insert(retired_datasets).from_select(columns, held))
     for table in metadata.sorted_tables:
-        if table not in (sandboxes, retired_sandboxes) and "sandbox" in table.c:
+        if table not in (sandboxes, retired_sandboxes, retired_datasets) and "sandbox" in table.c:
             connection.execute(delete(table).where(table.c.sandbox == number))
     connection.execute(
         insert(retired_sandboxes).values(sandbox=number, sandbox_id=sandbox_id, created_at=now_ms, updated_at=now_ms)

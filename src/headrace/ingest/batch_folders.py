@@ -7,11 +7,13 @@ under hashes of their names.
 import hashlib
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from headrace.catalog.errors import BatchUnknown
 
 STAGING, QUARANTINE = "staging", "quarantine"
+EXPORTS = "exports"  # beside the batches' folders in `STAGING`: files on their way to destinations
 ANNOUNCED = "announced"
 _UPLOADS = "files"
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -64,6 +66,19 @@ def remove_forgotten_rows(home: Path, first_offset: int) -> None:
     for note in (home / STAGING).glob(f"*/{ANNOUNCED}"):
         if int(note.read_text()) < first_offset:
             shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def batch_folders(home: Path) -> set[str]:
+    """Return the ids of all batches that have a folder of uploads, of valid rows or of what was set aside."""
+    found = {path.name for place in (STAGING, QUARANTINE) for path in (home / place).glob("*/") if is_safe_id(path.name)}
+    return found - {EXPORTS}
+
+
+def remove_batch_folders(home: Path, batch_ids: Iterable[str]) -> None:
+    """Delete the folders of some batches."""
+    for batch_id in batch_ids:
+        shutil.rmtree(staging_folder(home, batch_id), ignore_errors=True)
+        shutil.rmtree(quarantine_folder(home, batch_id), ignore_errors=True)
 
 
 def _checked(batch_id: str) -> str:

@@ -14,6 +14,7 @@ from headrace.storage.state import StateStore
 
 _DATASET = struct.Struct(">I")
 _PLACE = struct.Struct(">QI")
+_PURGED_AT_ONCE = 10_000
 
 
 class SeenEvents:
@@ -21,6 +22,7 @@ class SeenEvents:
 
     def __init__(self, state: StateStore) -> None:
         self._state = state
+        self._purged_to = b""
 
     def new_ones(self, dataset: int, rows: Sequence[LakeRow]) -> list[LakeRow]:
         """Return the rows whose event is new, and remember them; rows without an id are always new."""
@@ -48,6 +50,19 @@ class SeenEvents:
         gone: dict[bytes, bytes | None] = {key: None for key, place in known.items() if place == places[key]}
         if gone:
             self._state.commit(gone)
+
+    def purge(self, dataset: int) -> bool:
+        """Forget a piece of all events of a dataset; returns whether there was one left."""
+        start = max(_DATASET.pack(dataset), self._purged_to)
+        gone: dict[bytes, bytes | None] = {
+            key: None for key, _ in self._state.scan(start, _DATASET.pack(dataset + 1), limit=_PURGED_AT_ONCE)
+        }
+        if not gone:
+            self._purged_to = b""
+            return False
+        self._state.commit(gone)
+        self._purged_to = max(gone)  # a scan from the beginning would pass all that is deleted again
+        return True
 
     def close(self) -> None:
         """Release the store."""

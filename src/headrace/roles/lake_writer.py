@@ -16,7 +16,15 @@ from typing import Any, Protocol
 import msgspec
 
 from headrace.clock import Clock
-from headrace.model import BatchReady, BatchReverted, LogEntry, Record, decode_entry
+from headrace.model import (
+    BatchReady,
+    BatchReverted,
+    DatasetPurged,
+    LogEntry,
+    Record,
+    SandboxPurged,
+    decode_entry,
+)
 from headrace.roles.lake_claims import ClaimLoad
 from headrace.roles.lake_datasets import Counts, LakeDataset
 from headrace.roles.lake_position import Position, PositionFile, Promise
@@ -213,6 +221,10 @@ class LakeWriter:
 
     def _take(self, offset: int, entry: LogEntry) -> bool:
         """Take one entry in; returns whether it is dealt with."""
+        if isinstance(entry, DatasetPurged):
+            return self._purge_dataset(entry)
+        if isinstance(entry, SandboxPurged):
+            return self._purge_sandbox(entry.sandbox)
         if not isinstance(entry, Record | BatchReady | BatchReverted):
             return True
         dataset = self._dataset(entry.sandbox, entry.dataset)
@@ -359,6 +371,30 @@ class LakeWriter:
 
     def _forget_events(self, dataset: LakeDataset, batch_id: str) -> None:
         self._seen.forget(dataset.number, self._lake.read(dataset.table, batch_id=batch_id, columns=("_id",)))
+
+    # --- what was deleted ---------------------------------------------------------------------------------------------
+
+    def _purge_dataset(self, entry: DatasetPurged) -> bool:
+        """Forget a piece of a deleted dataset; returns whether nothing is left."""
+        self._waiting.pop((entry.sandbox, entry.dataset), None)
+        if self._seen.purge(entry.dataset):
+            return False
+        self._drop(TableId(entry.sandbox, entry.table_name))
+        return True
+
+    def _purge_sandbox(self, sandbox: int) -> bool:
+        """Drop a table of a sandbox that was reset or deleted; returns whether there was none left."""
+        for key in [key for key in self._waiting if key[0] == sandbox]:
+            del self._waiting[key]
+        names = self._lake.tables(sandbox)
+        for name in names[:1]:
+            self._drop(TableId(sandbox, name))
+        return not names
+
+    def _drop(self, table: TableId) -> None:
+        self._lake.drop(table)
+        self._committed.pop(table, None)
+        self._flushed_at.pop(table, None)
 
     # --- after a commit -----------------------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """The lake writer: what gets into the lake, when, and once."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from headrace.model import BatchReverted, MembershipDiff
+from headrace.model import BatchReverted, DatasetPurged, MembershipDiff, SandboxPurged
 from headrace.storage.lake.iceberg import IcebergLake
 from headrace.storage.log.memory import MemoryLog
 from tests.unit.roles.lake_world import PEOPLE, START_MS, VISITS, Crash, World, record, settle
@@ -308,3 +309,44 @@ def test_closing_forgets_a_batch_that_is_half_loaded(tmp_path: Path, monkeypatch
     role.close()
     assert isinstance(world.log, MemoryLog)
     assert outcome(world)[0] == [["a", "b", "c"], []]
+
+
+def test_deleted_dataset_leaves_lake_and_memory(world: World) -> None:
+    world.send(record(VISITS, "a"), record(VISITS, "b"), record(PEOPLE, "p"))
+    role = world.role()
+    settle(role)
+    world.send(record(VISITS, "c"), DatasetPurged(1, VISITS.number, "visits", START_MS))
+    del world.catalog.datasets[1, VISITS.number]
+    world.catalog.version += 1
+    settle(role)
+    assert world.lake.tables(1) == ["people"]
+    assert list(world.seen.scan(b"", b"\xff" * 8)) == []
+    again = replace(VISITS, number=3, id="again-id")  # the table's name is free again
+    world.catalog.datasets[1, 3] = again
+    world.catalog.version += 1
+    world.send(record(again, "a"))
+    settle(role)
+    assert world.ids(again) == ["a"]
+
+
+def test_records_that_wait_when_their_dataset_is_deleted_do_not_come_back(flowing: World) -> None:
+    role = flowing.role()
+    flowing.send(record(VISITS, "a"))
+    assert role.step()
+    flowing.send(DatasetPurged(1, VISITS.number, "visits", START_MS))
+    settle(role)
+    assert role.lake_offset == 2
+    assert flowing.lake.tables(1) == []
+
+
+def test_purged_sandbox_leaves_no_table_however_often_it_is_asked_for(world: World) -> None:
+    world.send(record(VISITS, "a"), record(PEOPLE, "p"))
+    role = world.role()
+    settle(role)
+    world.catalog.datasets.clear()
+    world.catalog.version += 1
+    for _ in range(2):
+        world.send(SandboxPurged(1, START_MS))
+        settle(role)
+        assert world.lake.tables(1) == []
+    assert role.lake_offset == world.log.topic("records").next_offset()
