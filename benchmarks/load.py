@@ -1,8 +1,8 @@
 """The load generator, a process of its own: many kept-alive connections that write prepared requests.
 
-Closed loop: each connection sends its next request when the last one is answered; measures throughput. Open loop: requests fall due
-at a fixed rate, whether or not the server keeps up, and a latency counts from the instant at which its request fell due; measures
-latency without the omission of waiting ones.
+Closed loop: each connection sends its next request when the last one is answered; measures throughput. Open loop: requests fall
+due at a fixed rate, whether or not the server keeps up, and a latency counts from the instant at which its request fell due;
+it measures latency without omitting those that had to wait.
 
 The requests stand in memory before the first is sent. What happened is written to a file: when each request was due, and when
 it was answered (nanoseconds of the monotonic clock).
@@ -139,7 +139,7 @@ class _Run:
         loop = asyncio.get_running_loop()
         where = urlsplit(self.load.url)
         for _ in range(self.load.connections):
-            _, connection = await loop.create_connection(lambda: _Connection(self), where.hostname, where.port)
+            _, connection = await loop.create_connection(lambda: _Connection(self), str(where.hostname), int(where.port or 80))
             self._idle.append(connection)
         gc.disable()
         if self.load.rate:
