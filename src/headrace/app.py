@@ -6,6 +6,7 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from headrace.activation.delivery_store import DeliveryStore
@@ -73,6 +74,7 @@ from headrace.roles.scheduler import RunningJobs, ScheduledJobs, Scheduler, Task
 from headrace.roles.status import StatusBoard
 from headrace.roles.supervisor import Supervisor
 from headrace.schemas import SchemaRegistry
+from headrace.schemas.importing import ImportReport, import_components
 from headrace.storage.control import ControlStore
 from headrace.storage.control.base import RevisionPage
 from headrace.storage.control.migrate import migrate
@@ -521,6 +523,27 @@ def issue_token(settings: Settings) -> str:
     """Return an access token for the technical account of a home folder."""
     home = Home(settings)
     return accounts.issue_token(home.control, settings.home, SystemClock())
+
+
+def import_xdm(settings: Settings, folder: Path, on_stored: Callable[[int, int], None]) -> ImportReport:
+    """Store the standard components of a folder in a home folder; a server that runs on it sees them at once.
+
+    Args:
+        settings: Name the home folder; a new one is prepared.
+        folder: Folder ``components`` of the XDM sources, or one laid out like it.
+        on_stored: Told after each component how many are stored, and how many there are to store.
+
+    Raises:
+        ImportRefused: A file is malformed, or a reference leads nowhere; nothing was stored.
+        BreakingChange: A changed component would break a schema in use; nothing was stored.
+    """
+    home = Home(settings)
+    try:
+        home.prepare()
+        return import_components(home.schemas, folder, home.sandboxes.all(), on_stored=on_stored)
+    finally:
+        home.control.close()
+        home.log.close()
 
 
 def _discard(value: Any) -> None:

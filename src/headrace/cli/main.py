@@ -1,5 +1,6 @@
 """The `headrace` command."""
 
+import platform
 import sys
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from headrace import __version__
-from headrace.cli import demo, server
+from headrace.cli import demo, server, xdm
 from headrace.errors import HeadraceError
 
 application = typer.Typer(
@@ -17,9 +18,11 @@ application = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
 )
 server.add_to(application)
 demo.add_to(application)
+xdm.add_to(application)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -28,13 +31,19 @@ def _print_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
+@application.command("version")
+def version() -> None:
+    """Print the versions of Headrace and of the Python that runs it."""
+    print(f"headrace {__version__} (Python {platform.python_version()})")
+
+
 @application.callback()
 def _root(
-    version: Annotated[
+    is_version_wanted: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    del version
+    del is_version_wanted
 
 
 def main() -> None:

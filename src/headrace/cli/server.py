@@ -29,7 +29,11 @@ def serve(
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
 ) -> None:
-    """Start the whole product: gateway, pipeline, lake writer, scheduler and activation, until it is interrupted."""
+    """Start the whole product: gateway, pipeline, lake writer, scheduler and activation, until it is interrupted.
+
+    The first start makes the home folder, with the credentials of a technical account in credentials.json. Settings come from
+    headrace.toml in the home folder, then from variables such as HEADRACE_PORT, then from these options.
+    """
     from headrace.app import serve as run  # the command line must answer --help at once
 
     run(
@@ -47,7 +51,11 @@ def serve(
 
 
 def token(home: HomeOption = None) -> None:
-    """Print an access token for the server's technical account, valid for 24 hours."""
+    """Print an access token for the server's technical account, valid for 24 hours.
+
+    Send it as `Authorization: Bearer ...`, with the client id of credentials.json as `x-api-key`, its organization id as
+    `x-gw-ims-org-id` and the sandbox's name as `x-sandbox-name`.
+    """
     from headrace.app import issue_token
 
     print(issue_token(load_settings({"home": home})))

@@ -4,7 +4,7 @@ The rules of a repeated import: what is the same stays, what differs gets a new 
 never deleted. Nothing is stored when a change would break a schema that is in use.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +41,20 @@ class ImportReport(msgspec.Struct, frozen=True):
     unchanged: int
 
 
-def import_components(registry: "SchemaRegistry", folder: Path, sandboxes: Iterable[Sandbox]) -> ImportReport:
+def import_components(
+    registry: "SchemaRegistry",
+    folder: Path,
+    sandboxes: Iterable[Sandbox],
+    *,
+    on_stored: Callable[[int, int], None] = lambda done, total: None,
+) -> ImportReport:
     """Import every ``*.schema.json`` below a folder.
 
     Args:
         registry: Where they are stored.
         folder: Directory ``components`` of the public sources, or one laid out like it.
         sandboxes: All sandboxes; schemas in use there must survive the change.
+        on_stored: Told after each component how many are stored, and how many there are to store.
 
     Raises:
         ImportRefused: A file is malformed, or a reference leads nowhere.
@@ -63,8 +70,9 @@ def import_components(registry: "SchemaRegistry", folder: Path, sandboxes: Itera
         _check_references(after)
         for sandbox in sandboxes:
             _check_sandbox(registry, sandbox, registry.loaded(connection, sandbox), after)
-        for resource in planned:
+        for number, resource in enumerate(planned, 1):
             store.put_resource(connection, store.GLOBAL_SANDBOX, resource, {})
+            on_stored(number, len(planned))
         if planned:
             store.raise_revision(connection, store.GLOBAL_SANDBOX)
     return _report(planned, components, imported)
