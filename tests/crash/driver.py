@@ -55,7 +55,13 @@ class Driver:
         """How attempts ended, by status or kind of fault."""
         self._senders = senders
         self._local = threading.local()
+        self._clients: list[Client] = []
         self._organization = ""
+
+    def close(self) -> None:
+        """Close the clients of all threads."""
+        for client in self._clients:
+            client.close()
 
     @staticmethod
     def length_of(story: Story) -> int:
@@ -84,6 +90,7 @@ class Driver:
         """The calling thread's own client."""
         if not hasattr(self._local, "client"):
             self._local.client = self.server.client(timeout_seconds=30.0)
+            self._clients.append(self._local.client)
         found: Client = self._local.client
         return found
 

@@ -1,6 +1,8 @@
 """A real server in processes of its own, for tests that end them at bad moments."""
 
+import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,6 +22,7 @@ SUPERVISOR = "supervisor"
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
+_PORTS = range(20_000, 32_000)  # below those that systems give to outgoing connections
 
 
 class Server:
@@ -158,11 +161,12 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, and that no connection is given while a server is down."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _killed(pid: int) -> bool:
