@@ -29,6 +29,7 @@ class Product:
 
     Attributes:
         name: What the figures are called.
+        url: Where it listens.
         client: A client of it.
         tenant: Name under which the tenant's own fields stand.
         envelope: A message around an event, with ``@ENTITY@`` in its place.
@@ -41,6 +42,7 @@ class Product:
         """Prepare a server in ``home``."""
         self._home = home
         self._port = _free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._profiles = ""
         self._inlet = ""
@@ -59,8 +61,7 @@ class Product:
         started = time.perf_counter()
         with (self._home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        url = f"http://127.0.0.1:{self._port}"
-        anonymous = Client(url, Credentials("", "", ""))
+        anonymous = Client(self.url, Credentials("", "", ""))
         try:
             anonymous.wait_until_ready(_READY_SECONDS)
         except TimeoutError as error:
@@ -68,7 +69,7 @@ class Product:
         finally:
             anonymous.close()
         self.ready_seconds = time.perf_counter() - started
-        self.client = Client(url, Credentials.of_home(self._home), timeout_seconds=600)
+        self.client = Client(self.url, Credentials.of_home(self._home), timeout_seconds=600)
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -129,8 +130,8 @@ class Product:
         """Return where events go."""
         return self._inlet.replace("/collection/", "/collection/batch/") if is_batch else self._inlet
 
-    def load_profiles(self, count: int) -> float:
-        """Load the customer records of some persons as batches of JSON lines; returns the bytes loaded."""
+    def load_profiles(self, count: int) -> int:
+        """Load the customer records of some persons as batches of JSON lines, until they are profiles; returns the bytes."""
         total = 0
         for start in range(0, count, _ROWS_A_FILE):
             persons = range(start, min(count, start + _ROWS_A_FILE))
@@ -149,6 +150,16 @@ class Product:
     def wait_until_settled(self, timeout_seconds: float) -> None:
         """Wait until everything is applied, delivered and in the lake."""
         self.client.wait_until_settled(timeout_seconds)
+
+    def headers(self) -> dict[str, str]:
+        """Return what every call of the API carries."""
+        credentials = Credentials.of_home(self._home)
+        return {
+            "Authorization": f"Bearer {self.client.token()}",
+            "x-api-key": credentials.client_id,
+            "x-gw-ims-org-id": credentials.organization_id,
+            "x-sandbox-name": credentials.sandbox,
+        }
 
     def progress(self) -> dict[str, Any]:
         """Return the counters."""
