@@ -280,7 +280,8 @@ class Home:
     @cached_property
     def operations(self) -> Operations:
         """Health, progress and the clock of the whole server."""
-        return Operations(self.board, self.log, self.control, self.clock)
+        counter = InletCounter(self.log.topic("records"), self.log.topic("quarantine"))
+        return Operations(self.board, self.log, self.control, self.clock, counter)
 
     def services(self) -> Services:
         """Return what the routes call."""

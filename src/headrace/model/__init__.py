@@ -15,7 +15,6 @@ from headrace.model.record import (
     decode_entry,
     encode_entry,
     entry_instant,
-    is_record,
 )
 from headrace.model.sandbox import Sandbox
 
@@ -38,5 +37,4 @@ __all__ = [
     "encode_change",
     "encode_entry",
     "entry_instant",
-    "is_record",
 ]

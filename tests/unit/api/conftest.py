@@ -39,12 +39,9 @@ class FakeOperations:
     """Answers as a server whose roles all run."""
 
     is_ready = True
-    fault = ""
 
     def health(self) -> dict[str, Any]:
-        status = "degraded" if self.fault else "ready" if self.is_ready else "starting"
-        roles = {"gateway": {"pid": 7, **({"fault": self.fault} if self.fault else {})}}
-        return {"status": status, "is_ready": self.is_ready, "roles": roles}
+        return {"status": "ready" if self.is_ready else "starting", "roles": {"gateway": {"pid": 7}}}
 
     def progress(self) -> dict[str, Any]:
         return {"settled": True}
