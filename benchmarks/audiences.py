@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.workload import CITIES, COUNTRIES, GROUP, MAX_AMOUNT, MAX_POINTS, TIERS, TYPES
+from benchmarks.workload import ASKED_FOR, CITIES, COUNTRIES, GROUP, MAX_AMOUNT, MAX_POINTS, TIERS
 
 Kind = Literal["switch", "attribute", "single", "count", "sequence", "absence", "segment"]
 SEED = 20260301
@@ -82,8 +82,8 @@ def generate(count: int, seed: int = SEED) -> list[Audience]:
             Audience(
                 number,
                 kind,
-                first=chance.choice(TYPES) if kind not in ("attribute", "segment") else "",
-                second=chance.choice(TYPES) if kind in ("sequence", "absence") else "",
+                first=chance.choice(ASKED_FOR) if kind not in ("attribute", "segment") else "",
+                second=chance.choice(ASKED_FOR) if kind in ("sequence", "absence") else "",
                 country=chance.choice(COUNTRIES),
                 city=chance.choice(CITIES),
                 tier=chance.choice(TIERS),

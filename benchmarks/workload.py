@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 TYPES = tuple(f"shop.kind{number:02d}" for number in range(24))
+# Most events are of few types (Zipf), as in every click-stream; audiences ask for what is rarer than a page view.
+WEIGHTS = tuple(1 / rank for rank in range(1, len(TYPES) + 1))
+ASKED_FOR = TYPES[4:]
 COUNTRIES = ("DE", "CH", "FR", "AT", "NL", "BE", "DK", "SE")
 CITIES = tuple(f"city-{number:02d}" for number in range(40))
 TIERS = ("basic", "silver", "gold", "platinum")
@@ -88,7 +91,7 @@ def event(serial: int, person: int, nth: int, tenant: str, base_ms: int) -> dict
     return {
         "_id": f"event-{serial:012d}",
         "timestamp": f"{stamp[:-6]}Z",
-        "eventType": chance.choice(TYPES),
+        "eventType": chance.choices(TYPES, WEIGHTS)[0],
         "identityMap": {DEVICE: [{"id": device_of(person), "primary": True}], CUSTOMER: [{"id": customer_of(person)}]},
         tenant: {
             GROUP: {

@@ -96,7 +96,5 @@ def _present_state(paths: Paths, person: Person, profile: Mapping[str, Any]) -> 
     return {
         "attributes": restricted(profile, paths),
         "identities": tuple(person.identities),
-        "memberships": tuple(
-            [MembershipChange(number, item.is_member, item.changed_at_ms) for number, item in person.memberships.items()]
-        ),
+        "memberships": tuple(person.memberships.values()),
     }

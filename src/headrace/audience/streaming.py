@@ -55,9 +55,9 @@ def set_membership(
     was_member = present is not None and present.is_member
     if was_member == is_member:
         return None
-    person.memberships[number] = Membership(is_member, at_ms, version)
+    membership = person.memberships[number] = Membership(number, is_member, at_ms, version)
     working.count(sandbox, keys.member_counter(number), 1 if is_member else -1)
-    return MembershipChange(number, is_member, at_ms)
+    return membership
 
 
 def set_timer(working: WorkingSet, sandbox: int, person: Person) -> None:

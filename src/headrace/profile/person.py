@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from headrace.identity.graph import Link, Vertex
-from headrace.model import Identity
+from headrace.model import Identity, MembershipChange
 
 
 class Fragment(msgspec.Struct, array_like=True):
@@ -40,17 +40,13 @@ class Fragment(msgspec.Struct, array_like=True):
         return decoded
 
 
-class Membership(msgspec.Struct, array_like=True, frozen=True):
-    """Whether the person is in one audience.
+class Membership(MembershipChange, array_like=True, frozen=True):
+    """Whether the person is in one audience; as such it also stands in a `Change`, without being made anew.
 
     Attributes:
-        is_member: True for ``realized``, False for ``exited``.
-        changed_at_ms: When that became so (epoch ms); ``lastQualificationTime``.
         version: Version of the audience's definition that said so.
     """
 
-    is_member: bool
-    changed_at_ms: int
     version: int
 
 

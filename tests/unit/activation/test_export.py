@@ -188,7 +188,7 @@ class World:
             number.to_bytes(16, "big"),
             [Vertex(identity, 0, 0)],
             fragments=[Fragment(0, 1, NOON, NOON, 0, body)],
-            memberships={1: Membership(is_member, changed_at_ms, 1)},
+            memberships={1: Membership(1, is_member, changed_at_ms, 1)},
         )
         self.state.commit({keys.person_key(1, person.id): encode_person(person)})
 
