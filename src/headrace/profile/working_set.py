@@ -9,6 +9,8 @@ from headrace.profile import keys
 from headrace.profile.person import Person, StoredEvent, decode_person, encode_event, encode_person
 from headrace.storage.state import StateStore
 
+_NEVER = 1 << 62
+
 
 class WorkingSet:
     """What one micro-batch has read and will write.
@@ -39,6 +41,7 @@ class WorkingSet:
         self._stored_timer: bytes | None = None
         self._is_stored_timer_known = False
         self._new_timers: list[bytes] = []
+        self._no_timer_before = 0  # at most the due instant of the earliest timer
         self.changes: list[bytes] = []
 
     @property
@@ -142,6 +145,7 @@ class WorkingSet:
             key = keys.timer_key(due_ms, sandbox, person.id)
             self._writes[key] = b""
             heappush(self._new_timers, key)
+            self._no_timer_before = min(self._no_timer_before, due_ms)
         person.timer_ms = due_ms
 
     def _drop_timer(self, sandbox: int, person: Person) -> None:
@@ -153,15 +157,17 @@ class WorkingSet:
 
     def next_timer(self, until_ms: int) -> tuple[int, int, bytes] | None:
         """Return (due, sandbox, person id) of the earliest timer due at or before ``until_ms``, None without one."""
-        if self._is_stored_timer_known and not self._new_timers and self._stored_timer is None:
+        if until_ms < self._no_timer_before:
             return None
         while self._new_timers and self._writes[self._new_timers[0]] is None:
             heappop(self._new_timers)
         stored = self._first_stored_timer()
         first = self._new_timers[0] if self._new_timers else stored
         if first is None:
+            self._no_timer_before = _NEVER
             return None
         due, sandbox, person_id = keys.split_timer_key(first if stored is None else min(first, stored))
+        self._no_timer_before = due
         return (due, sandbox, person_id) if due <= until_ms else None
 
     def _first_stored_timer(self) -> bytes | None:
