@@ -5,7 +5,6 @@ from typing import Any
 
 from headrace.model import MembershipChange
 from headrace.pql.compile.streaming import Program
-from headrace.profile import keys
 from headrace.profile.person import Membership, Person
 from headrace.profile.working_set import WorkingSet
 
@@ -56,7 +55,7 @@ def set_membership(
     if was_member == is_member:
         return None
     membership = person.memberships[number] = Membership(number, is_member, at_ms, version)
-    working.count(sandbox, keys.member_counter(number), 1 if is_member else -1)
+    working.count_member(sandbox, number, 1 if is_member else -1)
     return membership
 
 

@@ -92,8 +92,11 @@ def _take(found: Extracted, seen: dict[tuple[int, str], Identity], namespace: in
     fault = fault_of(namespace, value)
     if fault:
         found.graph_fault = fault
-    identity = Identity(namespace, value, "" if value == original else original)
-    return seen.setdefault(identity.key, identity)
+    key = (namespace, value)
+    identity = seen.get(key)
+    if identity is None:
+        identity = seen[key] = Identity(namespace, value, "" if value == original else original)
+    return identity
 
 
 def _values_at(node: Any, path: tuple[str, ...]) -> Iterator[Any]:

@@ -74,12 +74,13 @@ def link(links: list[Link], positions: list[int], *, dataset: int, at_ms: int, b
     ordered = sorted(set(positions))
     for index, a in enumerate(ordered):
         for b in ordered[index + 1 :]:
-            present = next((item for item in links if item.a == a and item.b == b), None)
-            if present is None:
-                links.append(Link(a, b, {dataset: (at_ms, at_ms)}, [batch_id] if batch_id else []))
+            for present in links:
+                if present.a == a and present.b == b:
+                    _refresh(present, dataset, at_ms, at_ms)
+                    _add_batch(present, batch_id)
+                    break
             else:
-                _refresh(present, dataset, at_ms, at_ms)
-                _add_batch(present, batch_id)
+                links.append(Link(a, b, {dataset: (at_ms, at_ms)}, [batch_id] if batch_id else []))
 
 
 def _refresh(target: Link, dataset: int, first_ms: int, last_ms: int) -> None:

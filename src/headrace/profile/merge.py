@@ -74,19 +74,7 @@ def merge_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _only(record: dict[str, Any]) -> dict[str, Any]:
     for name in NOT_MERGED:
         record.pop(name, None)
-    _drop_nulls(record)
     return record
-
-
-def _drop_nulls(record: dict[str, Any]) -> None:
-    nulls = []
-    for name, value in record.items():
-        if value is None:
-            nulls.append(name)
-        elif type(value) is dict:
-            _drop_nulls(value)
-    for name in nulls:
-        del record[name]
 
 
 def _fill(target: dict[str, Any], source: Mapping[str, Any], skipped: frozenset[str] = frozenset()) -> None:

@@ -146,5 +146,13 @@ def decode_event(data: bytes) -> StoredEvent:
 
 
 def encode_record(record: dict[str, Any]) -> msgspec.Raw:
-    """Return a record as a fragment holds it."""
-    return msgspec.Raw(_encoder.encode(record))
+    """Return a record as a fragment holds it: without nulls, which say as much as absence does."""
+    return msgspec.Raw(_encoder.encode(_without_nulls(record) if _holds_null(record) else record))
+
+
+def _holds_null(record: dict[str, Any]) -> bool:
+    return any(value is None or (type(value) is dict and _holds_null(value)) for value in record.values())
+
+
+def _without_nulls(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: _without_nulls(value) if type(value) is dict else value for name, value in record.items() if value is not None}

@@ -35,6 +35,7 @@ class WorkingSet:
         self._known_events: dict[bytes, bool] = {}
         self._dirty: dict[bytes, Person] = {}
         self._deltas: dict[tuple[int, str], int] = {}
+        self._member_deltas: dict[tuple[int, int], int] = {}
         self._writes: dict[bytes, bytes | None] = {}
         self._sequence = sequence
         self._timers_from = keys.timer_key(instant_ms, 0, b"")  # skips the tombstones of the timers that fired
@@ -183,6 +184,11 @@ class WorkingSet:
         counter = (sandbox, name)
         self._deltas[counter] = self._deltas.get(counter, 0) + delta
 
+    def count_member(self, sandbox: int, audience: int, delta: int) -> None:
+        """Add to the counter of an audience's members."""
+        counter = (sandbox, audience)
+        self._member_deltas[counter] = self._member_deltas.get(counter, 0) + delta
+
     def emit(self, change: Change) -> None:
         """Add an outgoing change."""
         data = encode_change(change)
@@ -213,6 +219,9 @@ class WorkingSet:
     def commit(self) -> None:
         """Write everything in one atomic, synced step."""
         self.rest()
+        for (sandbox, audience), delta in self._member_deltas.items():
+            self.count(sandbox, keys.member_counter(audience), delta)
+        self._member_deltas.clear()
         for (sandbox, name), delta in self._deltas.items():
             key = keys.counter_key(sandbox, name)
             self._writes[key] = keys.pack_number(max(0, keys.unpack_number(self._state.get(key)) + delta))

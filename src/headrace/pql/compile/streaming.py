@@ -140,7 +140,7 @@ class Program:
         if self._children:  # those without parents first; the others may follow from what changes
             waiting, later = self._split(numbers)
         self._evaluate_each(waiting, profile, kept, members, dues, moment, changed)
-        if self._children:
+        if self._children and (later or not self._children.keys().isdisjoint(changed)):
             self._evaluate_ranked(later, profile, kept, members, dues, moment, changed)
         return changed
 
