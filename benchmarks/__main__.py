@@ -20,6 +20,7 @@ from benchmarks.budgets import table
 from benchmarks.end_to_end import BATCH, RATE, Course
 from benchmarks.sink import sink
 
+_FOLDER = Path("bench-results")
 _AUDIENCES = 500
 _TEN_MINUTES_MS = 600_000
 
@@ -77,9 +78,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, shorter runs")
     parser.add_argument("--only", choices=sorted(_PARTS), action="append", help="measure this part; may be repeated")
-    parser.add_argument("--json", type=Path, default=Path("benchmarks-result.json"), help="where the figures go")
-    parser.add_argument("--folder", type=Path, default=Path(), help="where scratch data goes; should be on a disk, not in memory")
+    parser.add_argument("--json", type=Path, default=_FOLDER / "result.json", help="where the figures go")
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="where scratch data goes: on a disk, not in memory")
     arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {"machine": machine.about(), "is_quick": arguments.quick}
     for name in arguments.only or _PARTS:
         with TemporaryDirectory(dir=arguments.folder, prefix="bench-") as folder:
