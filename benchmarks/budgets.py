@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Budget:
-    """One row.
+    """One row; a figure measured at a smaller size than the budget's says so.
 
     Attributes:
         key: Dotted path of the figure in a result.
@@ -56,13 +56,13 @@ BUDGETS = (
         False,
         "bare.latency.receipt_ms.p99",
     ),
-    Budget("lookup.p99_ms", "profile look-up by any identity, p99", "ms", 10, 3),
+    Budget("lookup.p99_ms", "profile look-up by any identity, 200 k profiles (budget: 1 M), p99", "ms", 10, 3),
     Budget("growth.audiences.grows_by", "cost per event, audiences 100 → 4,000", "times", 5, 2),
-    Budget("growth.profiles.grows_by", "cost per event, profiles 100 k → 1 M", "times", 2, 1.2),
+    Budget("growth.profiles.grows_by", "cost per event, profiles 100 k → 500 k (budget: 5 M)", "times", 2, 1.2),
     Budget("growth.history.grows_by", "cost per event, a person's events 10 → 10,000", "times", 2, 1.2),
-    Budget("memory.megabytes_per_million", "resident memory of all roles, for 1 M profiles", "MB", 2_000, 1_000),
+    Budget("memory.megabytes", "resident memory of all roles, 200 k profiles (budget: 1 M)", "MB", 2_000, 1_000),
     Budget("memory.ready_seconds", "`headrace serve` ready", "s", 3, 1),
-    Budget("memory.restart_seconds", "ready after kill -9", "s", 10, 3),
+    Budget("memory.restart_seconds", "ready after kill -9, 200 k profiles (budget: 1 M)", "s", 10, 3),
 )
 
 

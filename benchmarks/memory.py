@@ -37,8 +37,6 @@ def measure(folder: Path, profiles: int) -> dict[str, Any]:
                 "megabytes_empty": round(empty / 1e6),
                 "megabytes": round(full / 1e6),
                 "megabytes_by_role": {name: round(size / 1e6) for name, size in by_role.items()},
-                # What the profiles added, scaled; what stands there without any is not.
-                "megabytes_per_million": round((empty + max(0, full - empty) * 1e6 / profiles) / 1e6),
                 "ready_seconds": round(ready, 2),
                 "restart_seconds": round(product.ready_seconds, 2),
                 "load_megabytes_per_second": round(loaded / seconds / 1e6, 2),
