@@ -45,7 +45,7 @@ def person_of(number: int) -> Person:
     record: dict[str, Any] = {"person": {f"field{index}": f"value {index} of {number}" for index in range(COLUMNS - 2)}}
     fragment = Fragment(0, 1, NOW, NOW, 0, encode_record(record))
     identity = Identity(6, f"p{number}@example.com")
-    member = Membership(True, NOW, 1)
+    member = Membership(1, True, NOW, 1)
     return Person(number.to_bytes(16, "big"), [Vertex(identity, NOW, NOW)], fragments=[fragment], memberships={1: member})
 
 
