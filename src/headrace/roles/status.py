@@ -39,7 +39,7 @@ def is_alive(pid: int) -> bool:
     """Whether a process exists and is no zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter: it ended between opening and reading
         if Path("/proc/self").exists():
             return False
         try:

@@ -86,9 +86,13 @@ def _role_main(main: Callable[[], None], parent: int) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Ask the kernel for SIGTERM when the supervisor dies, however it dies."""
+    """Ask the kernel to kill this process when the supervisor dies, however it dies.
+
+    Not SIGTERM: a gateway would first answer what it is asked, perhaps a move of the clock that waits for roles that are gone, and a
+    role that has just been forked has still the supervisor's handler. The next start waits for the last of them.
+    """
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the kernel was asked
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGKILL)
