@@ -121,6 +121,6 @@ def built(server: Server, endpoint: str) -> Stage:
     """Build the stage of the kill test on a running server."""
     with server.client() as client:
         stage = build(client)
-        send_messages(client, stage, "Messages", endpoint, [SWISS, ABANDONED, BROWSER, URGENT])
+        send_messages(client, stage, "Messages", endpoint, [SWISS, ABANDONED, BROWSER, URGENT, SPENDER])
         write_files(client, stage)
     return stage
