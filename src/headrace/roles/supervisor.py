@@ -88,8 +88,8 @@ def _role_main(main: Callable[[], None], parent: int) -> None:
 def _die_with(parent: int) -> None:
     """Ask the kernel to kill this process when the supervisor dies, however it dies.
 
-    Not SIGTERM: a gateway would first answer what it is asked, perhaps a move of the clock that waits for roles that are gone, and
-    a role that has just been forked has still the supervisor's handler. The next start waits for the last of them.
+    Not SIGTERM: a gateway would first answer what it is asked, perhaps a move of the clock that waits for roles that are gone,
+    and a role that has just been forked has still the supervisor's handler. The next start waits for the last of them.
     """
     if not sys.platform.startswith("linux"):
         return
