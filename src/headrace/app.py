@@ -280,8 +280,7 @@ class Home:
     @cached_property
     def operations(self) -> Operations:
         """Health, progress and the clock of the whole server."""
-        counter = InletCounter(self.log.topic("records"), self.log.topic("quarantine"))
-        return Operations(self.board, self.log, self.control, self.clock, counter)
+        return Operations(self.board, self.log, self.control, self.clock)
 
     def services(self) -> Services:
         """Return what the routes call."""

@@ -30,7 +30,7 @@ class Operations(Protocol):
     """What an operator asks of the whole server."""
 
     def health(self) -> dict[str, Any]:
-        """Return ``{"status": "ready" | "starting", "roles": {name: {"pid": …}}}``."""
+        """Return ``{"status": "ready" | "starting" | "degraded", "is_ready": …, "roles": {name: {"pid": …, "fault": …}}}``."""
         ...
 
     def progress(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from headrace.model.record import (
     decode_entry,
     encode_entry,
     entry_instant,
+    is_record,
 )
 from headrace.model.sandbox import Sandbox
 
@@ -37,4 +38,5 @@ __all__ = [
     "encode_change",
     "encode_entry",
     "entry_instant",
+    "is_record",
 ]

@@ -152,6 +152,11 @@ def encode_entry(entry: LogEntry) -> bytes:
     return _encoder.encode(entry)
 
 
+def is_record(data: bytes) -> bool:
+    """Whether the bytes of an entry are those of a single record, told without decoding them."""
+    return data[1] == 1  # behind the byte that begins the array stands the tag
+
+
 def decode_entry(data: bytes) -> LogEntry:
     """Return the entry that `encode_entry` wrote."""
     return _decoder.decode(data)

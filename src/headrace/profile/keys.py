@@ -30,6 +30,8 @@ META_OFFSET = b"m:offset"
 META_ROW = b"m:row"
 META_INSTANT = b"m:instant"
 META_APPLIED = b"m:applied"
+META_CLAIMS = b"m:claims"
+META_CLAIMED_ROWS = b"m:claimed-rows"
 META_SEQUENCE = b"m:sequence"
 META_FORMAT = b"m:format"
 

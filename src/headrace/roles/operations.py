@@ -3,10 +3,11 @@
 import logging
 import threading
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from headrace.clock import SharedClock, SystemClock, iso_millis
 from headrace.errors import StateError, Transient
+from headrace.roles.accepted import AcceptedRecords
 from headrace.roles.status import ROLES, StatusBoard
 from headrace.storage.control import ControlStore
 from headrace.storage.log import Log
@@ -30,18 +31,6 @@ class ClockStuck(Transient):
     code = "clock_stuck"
 
 
-class AcceptedCounter(Protocol):
-    """Counts what the inlets and batches have brought in."""
-
-    def accepted(self) -> int:
-        """Return how many records were accepted."""
-        ...
-
-    def quarantined(self) -> int:
-        """Return how many records were set aside with their reasons."""
-        ...
-
-
 class Operations:
     """Joins the roles' own statuses to answers about the server."""
 
@@ -51,23 +40,25 @@ class Operations:
         log_store: Log,
         control: ControlStore,
         clock: SystemClock | SharedClock,
-        counter: AcceptedCounter,
     ) -> None:
         self._board = board
         self._log = log_store
         self._control = control
         self._clock = clock
-        self._counter = counter
+        self._accepted = AcceptedRecords(log_store.topic("records"))
         self._moving = threading.Lock()
 
     def health(self) -> dict[str, Any]:
-        """Return ``{"status": "ready" | "starting", "roles": {role: {"pid": …}}}``."""
-        roles = {}
-        for role in ROLES:
-            status = self._board.read(role)
-            if status is not None:
-                roles[role] = {"pid": status["pid"]}
-        return {"status": "ready" if len(roles) == len(ROLES) else "starting", "roles": roles}
+        """Return ``{"status": …, "is_ready": …, "roles": {role: {"pid": …, "fault": …}}}``.
+
+        The status is ``starting`` until every role has come up, ``degraded`` while one of them has a fault, else ``ready``.
+        ``is_ready`` tells whether every role has come up, also when one has a fault since.
+        """
+        found = {role: status for role in ROLES if (status := self._board.read_any(role)) is not None}
+        roles = {role: {name: status[name] for name in ("pid", "fault") if name in status} for role, status in found.items()}
+        is_ready = all(self._board.read(role) is not None for role in ROLES)
+        has_fault = any("fault" in status for status in roles.values())
+        return {"status": "degraded" if has_fault else "ready" if is_ready else "starting", "is_ready": is_ready, "roles": roles}
 
     def progress(self) -> dict[str, Any]:
         """Return the counters of all stages, and whether everything accepted so far has gone all the way."""
@@ -78,10 +69,11 @@ class Operations:
         return {
             "settled": is_settled,
             "now": iso_millis(self._clock.now_ms()),
-            "accepted": self._counter.accepted(),
-            "quarantined": self._counter.quarantined(),
+            "accepted": self._accepted.count(pipeline),
+            "quarantined": self._log.topic("quarantine").next_offset(),
             "applied": pipeline.get("records_applied", 0),
             "inLake": lake.get("records_in_lake", 0),
+            "profiles": pipeline.get("profiles", 0),
             "changes": pipeline.get("changes", 0),
             **{name: _total(activation, name) for name in ("delivered", "waiting", "dead")},
             "offsets": {

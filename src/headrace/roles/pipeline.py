@@ -69,6 +69,8 @@ class Pipeline:
         self._row = keys.unpack_number(state.get(keys.META_ROW))
         self._instant_ms = keys.unpack_number(state.get(keys.META_INSTANT))
         self._applied = keys.unpack_number(state.get(keys.META_APPLIED))
+        self._claims = keys.unpack_number(state.get(keys.META_CLAIMS))
+        self._claimed_rows = keys.unpack_number(state.get(keys.META_CLAIMED_ROWS))
         self._sequence = keys.unpack_number(state.get(keys.META_SEQUENCE))
         self._sweeps = Sweeps(ProfileReader(state), state)
         self._purges = Purges(state)
@@ -114,6 +116,9 @@ class Pipeline:
         return {
             "offset": self._offset,
             "records_applied": self._applied,
+            "claims": self._claims,
+            "claimed_rows": self._claimed_rows,
+            "profiles": self._profile_count(),
             "changes": self._sequence,
             "instant_ms": self._instant_ms,
             "sweeps": self._sweeps.pending + self._purges.pending,
@@ -121,6 +126,10 @@ class Pipeline:
             "refused": dict(self._refusals),
             "clock_ms": self._clock.now_ms() if self.is_caught_up() else 0,
         }
+
+    def _profile_count(self) -> int:
+        counters = self._state.get_many([keys.counter_key(sandbox, keys.PROFILE_COUNTER) for sandbox in self._rules])
+        return sum(map(keys.unpack_number, counters))
 
     def is_caught_up(self) -> bool:
         """Whether everything accepted and everything due so far has been applied."""
@@ -154,6 +163,9 @@ class Pipeline:
                 self._applied += 1
             elif not self._apply_claim(working, applier, offset, entry):
                 return False
+            else:
+                self._claims += 1
+                self._claimed_rows += entry.row_count if isinstance(entry, BatchReady) else 0
             self._offset = offset + 1
             self._row = 0
         working.rest()
@@ -186,7 +198,8 @@ class Pipeline:
             self._purges.plan(working, entry.sandbox)
             return True
         rules = self._rules.get(entry.sandbox)
-        if rules is None:
+        if rules is None:  # the sandbox is gone
+            self._applied += entry.row_count if isinstance(entry, BatchReady) else 0
             return True
         if isinstance(entry, DatasetPurged):
             self._sweeps.purge(working, entry.sandbox, entry.dataset)
@@ -251,6 +264,8 @@ class Pipeline:
             (keys.META_ROW, self._row),
             (keys.META_INSTANT, self._instant_ms),
             (keys.META_APPLIED, self._applied),
+            (keys.META_CLAIMS, self._claims),
+            (keys.META_CLAIMED_ROWS, self._claimed_rows),
             (keys.META_SEQUENCE, working.next_sequence),
         ):
             working.put(name, keys.pack_number(number))

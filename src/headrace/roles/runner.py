@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ LONGEST_WAIT_SECONDS = 0.5  # a lost wake-up must only delay
 _LOOK_SECONDS = 0.02  # between two looks at what rings no bell
 _STATUS_SECONDS = 0.05
 _PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
+_SOUND_SECONDS = 10.0  # a role that has run so long has come past the defect that it met
 
 
 class Role(Protocol):
@@ -63,6 +66,8 @@ class Runner:
         self._caught_up_ms = 0
         self._looked_at = 0.0
         self._written_at = 0.0
+        self._fault = ""
+        self._failures = 0
 
     def stop(self, *_: object) -> None:
         """Ask the loop to end after the present step; may be used as a signal handler."""
@@ -74,21 +79,28 @@ class Runner:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides the order of stopping
         while not self._is_stopping:
             try:
-                role = self._make()
-            except Transient as fault:
-                self._pause(fault)
-                continue
-            try:
-                self._loop(role)
+                self._live()
             except Transient as fault:
                 # What was not committed is read again from the stores by a fresh role.
-                self._pause(fault)
-            finally:
-                role.close()
+                text = "The role pauses after a fault that passes."
+                log(self._name, logging.WARNING, text, reason=str(fault), code=fault.code)
+                self._pause(fault.retry_after_seconds or _PAUSE_SECONDS)
+            except Exception as fault:  # a defect on one record must not become a loop of restarts
+                self._fail(fault)
+
+    def _live(self) -> None:
+        role = self._make()
+        try:
+            self._loop(role)
+        finally:
+            role.close()
 
     def _loop(self, role: Role) -> None:
+        begun_at = time.monotonic()
         self._publish(role)
         while not self._is_stopping:
+            if self._fault and time.monotonic() - begun_at > _SOUND_SECONDS:
+                self._fault, self._failures = "", 0
             self._wakeup.clear()
             instant, looked_at = self._clock.now_ms(), time.monotonic()
             if role.step():
@@ -109,10 +121,25 @@ class Runner:
         self._written_at = time.monotonic()
         status = {**role.status(), "caught_up_ms": self._caught_up_ms, "looked_at": self._looked_at}
         status["next_due_ms"] = role.next_due_ms()
+        if self._fault:
+            status["fault"] = self._fault
         self._board.write(self._name, status)
 
-    def _pause(self, fault: Transient) -> None:
-        log(self._name, logging.WARNING, "The role pauses after a fault that passes.", reason=str(fault), code=fault.code)
-        deadline = time.monotonic() + (fault.retry_after_seconds or _PAUSE_SECONDS)
+    def _fail(self, fault: Exception) -> None:
+        """Tell of a defect, and wait longer each time; the input is kept for a version that can do it."""
+        self._fault = f"{type(fault).__name__}: {fault}"
+        seconds = min(_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
+        self._failures = min(self._failures + 1, 10)
+        text = "The role met a defect and begins anew."
+        trace = "".join(traceback.format_exception(fault))
+        log(self._name, logging.ERROR, text, reason=self._fault, trace=trace, wait_seconds=seconds)
+        try:
+            self._board.write_fault(self._name, self._fault)
+        except OSError as error:
+            log(self._name, logging.ERROR, "The role's status cannot be written.", reason=str(error))
+        self._pause(seconds)
+
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while not self._is_stopping and time.monotonic() < deadline:
             self._wakeup.wait(LONGEST_WAIT_SECONDS)

@@ -22,8 +22,17 @@ class StatusBoard:
         draft.write_text(json.dumps({**status, "pid": os.getpid()}))
         draft.replace(path)
 
+    def write_fault(self, role: str, fault: str) -> None:
+        """Add to a role's status that it cannot work, and why, until it publishes its next one."""
+        self.write(role, {**(self.read(role) or {"is_up": False}), "fault": fault})
+
     def read(self, role: str) -> dict[str, Any] | None:
-        """Return a role's status, None when it has not published one since the start of the server."""
+        """Return a role's status, None when it has not come up since the start of the server."""
+        status = self.read_any(role)
+        return status if status is not None and status.get("is_up", True) else None
+
+    def read_any(self, role: str) -> dict[str, Any] | None:
+        """Return a role's status, also when there is nothing in it but the fault that keeps it from coming up."""
         try:
             status: dict[str, Any] = json.loads((self._folder / f"{role}.json").read_text())
         except (FileNotFoundError, json.JSONDecodeError):

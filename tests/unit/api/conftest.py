@@ -39,9 +39,12 @@ class FakeOperations:
     """Answers as a server whose roles all run."""
 
     is_ready = True
+    fault = ""
 
     def health(self) -> dict[str, Any]:
-        return {"status": "ready" if self.is_ready else "starting", "roles": {"gateway": {"pid": 7}}}
+        status = "degraded" if self.fault else "ready" if self.is_ready else "starting"
+        roles = {"gateway": {"pid": 7, **({"fault": self.fault} if self.fault else {})}}
+        return {"status": status, "is_ready": self.is_ready, "roles": roles}
 
     def progress(self) -> dict[str, Any]:
         return {"settled": True}

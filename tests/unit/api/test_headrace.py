@@ -12,6 +12,13 @@ def test_health_needs_no_token(anonymous: httpx.Client) -> None:
     assert answer.json() == {"status": "ready", "roles": {"gateway": {"pid": 7}}}
 
 
+def test_health_is_200_and_tells_the_fault_while_a_role_has_one(anonymous: httpx.Client, operations: FakeOperations) -> None:
+    operations.fault = "KeyError: '_id'"
+    answer = anonymous.get("/headrace/health")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "degraded", "roles": {"gateway": {"pid": 7, "fault": "KeyError: '_id'"}}}
+
+
 def test_health_is_503_until_every_role_runs(anonymous: httpx.Client, operations: FakeOperations) -> None:
     operations.is_ready = False
     answer = anonymous.get("/headrace/health")
