@@ -175,6 +175,7 @@ class Sweeps:
                 has_changed = True
         if has_changed:
             person.kept.clear()
+            working.touch(sandbox, person)
         return has_changed
 
     def _fill_kept(self, working: WorkingSet, rules: SandboxRules, person: Person, numbers: Iterable[int], now_ms: int) -> None:

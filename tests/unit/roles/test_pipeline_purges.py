@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace.model import DatasetPurged, Record, SandboxPurged, encode_entry
+from headrace.model import BatchReverted, DatasetPurged, Record, SandboxPurged, encode_entry
 from headrace.profile import keys
 from headrace.profile.reader import ProfileReader
 from headrace.roles import pipeline_purges
@@ -131,3 +131,19 @@ def test_deleted_dataset_of_a_deleted_sandbox_is_passed_over(world: TwoSandboxes
     world.log.topic("records").append([encode_entry(DatasetPurged(2, EVENTS, "events", world.clock.now_ms()))])
     world.run()
     assert list(world.keys_of(2)) == []
+
+
+def test_batches_and_datasets_leave_profiles_also_without_any_audience() -> None:
+    world = World({})
+    record = {**profile(CRMID="c"), "homeAddress": {"country": "DE"}}
+    world.log.topic("records").append(
+        [
+            encode_entry(Record(1, PROFILES, json.dumps(record).encode(), START_MS, batch_id="B")),
+            encode_entry(BatchReverted(1, PROFILES, "B", START_MS)),
+        ]
+    )
+    world.run()
+    world.add((PROFILES, {**profile(CRMID="d"), "homeAddress": {"country": "DE"}}))
+    world.log.topic("records").append([encode_entry(DatasetPurged(1, PROFILES, "profiles", START_MS))])
+    world.run()
+    assert [person.fragments for person in ProfileReader(world.state).persons(1)] == [[], []]

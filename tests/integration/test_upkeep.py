@@ -1,0 +1,46 @@
+"""What is deleted leaves the running server's stores, and what comes in batches is counted as records."""
+
+from pathlib import Path
+
+from headrace.testing.server import Server
+
+from .world import CATALOG, SANDBOXES, World, until
+
+
+def tables(server: Server) -> set[str]:
+    """Return the folders of all lake tables, as ``<sandbox's number>/<table>``."""
+    folder = server.home / "lake" / "warehouse"
+    return {str(path.relative_to(folder)) for path in folder.glob("*/*")}
+
+
+def test_deleted_dataset_leaves_profile_and_lake(filled: World, server: Server) -> None:
+    before = tables(server)
+    filled.send(filled.customer("c-1", person={"name": {"firstName": "Ada"}}))
+    filled.send(filled.event("e-1", "2026-01-01T00:00:00Z", "web.visit", "c-1"))
+    filled.settle()
+    made = tables(server) - before
+    assert len(made) == 2
+    assert filled.profile("c-1")["person"]["name"]["firstName"] == "Ada"
+    filled.call("DELETE", f"{CATALOG}/dataSets/{filled.profiles}")
+    left = until(lambda: made & tables(server), lambda found: len(found) == 1)
+    assert "behaviour" in next(iter(left))
+    filled.settle()
+    assert "person" not in (filled.profile("c-1") or {})
+
+
+def test_reset_sandbox_leaves_no_profile_table_or_file(filled: World, server: Server) -> None:
+    before = tables(server)
+    filled.send(filled.customer("c-1", person={"name": {"firstName": "Ada"}}))
+    filled.settle()
+    made = tables(server) - before
+    profiles = filled.get("/headrace/progress")["profiles"]
+    zone: Path = server.home / "landing-zone" / filled.sandbox
+    zone.mkdir(parents=True, exist_ok=True)
+    (zone / "old.csv").write_text("a")
+    filled.api.call("prod", "PUT", f"{SANDBOXES}/sandboxes/{filled.sandbox}", {"action": "reset"})
+    until(lambda: made & tables(server), lambda found: not found)
+    until(lambda: (zone / "old.csv").exists(), lambda exists: not exists)
+    filled.fill()
+    filled.settle()
+    assert filled.profile("c-1") is None
+    assert filled.get("/headrace/progress")["profiles"] == profiles - 1
