@@ -53,7 +53,6 @@ class Place:
         missing: Parameters of a place that does not exist; None when every place is made.
         names: Returns what is visible in the folder ``out``.
         read: Returns the content of a file in it.
-        is_loopback: Whether the server is reached over the network.
     """
 
     kind: type[Destination]
@@ -64,7 +63,6 @@ class Place:
     missing: Params | None
     names: Callable[[], list[str]]
     read: Callable[[str], bytes]
-    is_loopback: bool = True
 
     def opened(self, folder: Path, *, auth: Params | None = None, target: Params | None = None, allow: bool = True) -> Any:
         context = Context(
@@ -161,7 +159,6 @@ def data_landing_zone(folder: Path) -> Iterator[Place]:
         None,
         lambda: sorted(path.name for path in (zone / "out").glob("*")),
         lambda name: (zone / "out" / name).read_bytes(),
-        is_loopback=False,
     )
 
 
@@ -195,7 +192,6 @@ def unreliable(folder: Path) -> Iterator[Place]:
         None,
         lambda: [message.id for message in mailbox],
         lambda name: next(message.body for message in mailbox if message.id == name),
-        is_loopback=False,
     )
     registry.unregister(UnreliableDestination.name)
 
@@ -211,9 +207,16 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield found
 
 
-every = pytest.mark.parametrize("place", [*FILES, *STREAMS], indirect=True)
-every_file = pytest.mark.parametrize("place", FILES, indirect=True)
-every_stream = pytest.mark.parametrize("place", STREAMS, indirect=True)
+def _for_each(*places: Callable[[Path], AbstractContextManager[Place]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("place", places, indirect=True)
+
+
+every = _for_each(*FILES, *STREAMS)
+every_file = _for_each(*FILES)
+every_stream = _for_each(*STREAMS)
+every_host = _for_each(amazon_s3, sftp_openssh, sftp_asyncssh, http_api)
+every_that_checks_who_comes = _for_each(sftp_openssh, sftp_asyncssh, http_api)
+every_that_makes_no_place = _for_each(amazon_s3)
 every_class = pytest.mark.parametrize("kind", registry.all(), ids=lambda kind: kind.name)
 
 
@@ -269,27 +272,21 @@ def test_a_check_succeeds_and_changes_nothing(place: Place, tmp_path: Path) -> N
         assert place.names() == before
 
 
-@every
+@every_that_checks_who_comes
 def test_wrong_credentials_are_denied(place: Place, tmp_path: Path) -> None:
-    if place.wrong_auth is None:
-        pytest.skip("this place has no credentials to get wrong")
     with pytest.raises(DestinationDenied) as caught:
         run(place.opened(tmp_path, auth=place.wrong_auth), lambda destination: destination.check())
     assert caught.value.activation_code == "ACTIVATION_BATCH-0001-AUTH"
 
 
-@every
+@every_that_makes_no_place
 def test_a_place_that_does_not_exist_is_refused(place: Place, tmp_path: Path) -> None:
-    if place.missing is None:
-        pytest.skip("this destination makes its place")
     with pytest.raises(DestinationRefused):
         run(place.opened(tmp_path, target=place.missing), lambda destination: destination.check())
 
 
-@every
+@every_host
 def test_internal_addresses_are_forbidden_unless_the_operator_allows_them(place: Place, tmp_path: Path) -> None:
-    if not place.is_loopback:
-        pytest.skip("this destination is no host")
     with pytest.raises((AddressForbidden, SettingInvalid)):
         run(place.opened(tmp_path, allow=False), lambda destination: destination.check())
 
@@ -367,10 +364,8 @@ def test_a_manifest_alone_is_written_too(place: Place, tmp_path: Path) -> None:
     assert place.names() == ["manifest.json"]
 
 
-@every_file
+@every_that_makes_no_place
 def test_a_place_that_does_not_exist_is_refused_on_upload_too(place: Place, tmp_path: Path) -> None:
-    if place.missing is None:
-        pytest.skip("this destination makes its place")
     files = {"a.csv": local(tmp_path, "a", b"a")}
     with pytest.raises(DestinationRefused):
         run(place.opened(tmp_path, target=place.missing), lambda opened: uploaded(opened, files, {}))
@@ -422,10 +417,8 @@ def test_a_repetition_is_delivered_too(place: Place, tmp_path: Path) -> None:
     assert run(place.opened(tmp_path), action) == [[Delivered()], [Delivered()]]
 
 
-@every_stream
+@_for_each(http_api)
 def test_wrong_credentials_are_an_outcome_and_no_exception(place: Place, tmp_path: Path) -> None:
-    if place.wrong_auth is None:
-        pytest.skip("this place has no credentials to get wrong")
     (outcome,) = run(place.opened(tmp_path, auth=place.wrong_auth), lambda opened: opened.deliver(messages(1)))
     assert isinstance(outcome, Rejected | Retry)
     assert outcome.code == "ACTIVATION_STREAM-0001-AUTH"

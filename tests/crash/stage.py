@@ -82,9 +82,7 @@ def _queries(tenant: str) -> dict[str, str]:
             f'B: WHAT(eventType = "submit") WHEN({_DAY}) COUNT(0)])'
         ),
         BROWSER: 'chain(xEvent, timestamp, [A: WHAT(eventType = "view") WHEN(<= 60 minutes before now) COUNT(3)])',
-        SPENDER: (
-            f'xEvent[eventType = "submit" and timestamp occurs <= 7 days before now].sum({tenant}.application.amount) > 90000'
-        ),
+        SPENDER: f'xEvent[eventType = "submit" and timestamp occurs {_DAY}].sum({tenant}.application.amount) > 90000',
     }
 
 

@@ -56,7 +56,6 @@ def shared_world(api: Api) -> World:
         ({"x-api-key": "another"}, 403, "403003"),
         ({"x-gw-ims-org-id": None}, 400, "400003"),
         ({"x-gw-ims-org-id": "0000@AdobeOrg"}, 403, "403025"),
-        ({"x-sandbox-name": "no-such-sandbox"}, 403, "403027"),
     ],
 )
 def test_gateway_names_the_header(shared_world: World, changed: dict[str, str | None], status: int, code: str) -> None:
@@ -68,6 +67,12 @@ def test_gateway_names_the_header(shared_world: World, changed: dict[str, str | 
         assert answer.status_code == status, answer.text
         assert answer.json()["error_code"] == code
         assert answer.headers["x-request-id"]
+
+
+def test_unknown_sandbox_is_not_found_at_every_service(shared_world: World) -> None:
+    for path in (f"{CATALOG}/dataSets", f"{REGISTRY}/schemas", DEFINITIONS, f"{FLOWS}/flows", "/headrace/progress"):
+        answer = shared_world.api.http.get(path, headers=shared_world.api.headers("no-such-sandbox"))
+        assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (404, "SMS-1001-404"), answer.text
 
 
 def test_path_and_method_that_do_not_exist_answer_json(shared_world: World) -> None:

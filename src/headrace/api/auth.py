@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 
 from headrace.api.context import Caller
-from headrace.api.errors import GatewayRefusal
+from headrace.api.errors import GatewayRefusal, SandboxRefused
 from headrace.catalog.errors import SandboxUnknown
 from headrace.catalog.sandboxes import Sandboxes
 from headrace.governance.accounts import Accounts
@@ -51,26 +51,20 @@ def sandbox_of(headers: Headers, sandboxes: Sandboxes, *, is_sandboxed: bool) ->
         is_sandboxed: Whether the service works inside a sandbox; the others ignore the headers.
 
     Raises:
-        GatewayRefusal: The sandbox is unknown, not active, or name and id name two.
+        SandboxRefused: The sandbox is unknown, not active, or name and id name two.
     """
     name, sandbox_id = headers.get("x-sandbox-name", "").strip(), headers.get("x-sandbox-id", "").strip()
     if not is_sandboxed or not (name or sandbox_id):
         return sandboxes.default()
+    header = "x-sandbox-name" if name else "x-sandbox-id"
     try:
         entry = sandboxes.entry(name) if name else sandboxes.entry_by_id(sandbox_id)
     except SandboxUnknown as error:
-        raise _unknown(name or sandbox_id, "x-sandbox-name" if name else "x-sandbox-id") from error
+        raise SandboxRefused(error.message, path=header, hint=error.hint) from error
     if sandbox_id and entry.sandbox.id != sandbox_id:
-        raise _unknown(sandbox_id, "x-sandbox-id")
+        text = f"Sandbox '{name}' has another id than '{sandbox_id}'."
+        raise SandboxRefused(text, path="x-sandbox-id", hint="Send one of the two headers, or two that agree.")
     if entry.state != "active":
-        raise GatewayRefusal("400027", f"Sandbox '{entry.sandbox.name}' is {entry.state}", path="x-sandbox-name")
+        text = f"Sandbox '{entry.sandbox.name}' is {entry.state}, not active."
+        raise SandboxRefused(text, path=header, hint="Name an active sandbox.")
     return entry.sandbox
-
-
-def _unknown(name: str, header: str) -> GatewayRefusal:
-    return GatewayRefusal(
-        "403027",
-        f"Sandbox '{name}' does not exist or is not accessible",
-        path=header,
-        hint="GET …/sandbox-management/ lists them.",
-    )

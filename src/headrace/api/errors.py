@@ -2,7 +2,7 @@
 
 A stage raises errors of the six kinds; here each gets its HTTP status and, by the service that was called, its body. An error
 class may say more than its kind does, by class or instance attributes: `wire_code` (the service's code), `wire_title`,
-`wire_status` and `sub_errors`.
+`wire_status`, `wire_shape` (when another service's shape than the called one's is due) and `sub_errors`.
 """
 
 import math
@@ -56,6 +56,15 @@ class GatewayRefusal(HeadraceError):
         self.wire_code = wire_code
         self.wire_status = int(wire_code[:3])
         self.headers = dict(headers or {})
+
+
+class SandboxRefused(NotFound):
+    """The sandbox that the headers name does not exist or cannot be used; sandbox management's own problem, at every service."""
+
+    code = "sandbox_refused"
+    wire_shape = "sandboxes"
+    wire_code = "SMS-1001"
+    wire_title = "Sandbox not found"
 
 
 class ContentTypeMissing(InvalidInput):
@@ -127,7 +136,7 @@ def render(error: HeadraceError, exchange: Exchange) -> Response:
     if isinstance(error, ContentTypeMissing):
         body = {"type": "/placeholder/type/uri", "status": 400, "title": "BadRequestError", "detail": error.message}
         return answer(with_pointer(body, fault), 400)
-    body = SHAPES[exchange.shape](fault)
+    body = SHAPES[getattr(error, "wire_shape", exchange.shape)](fault)
     return answer(with_pointer(body, fault) if isinstance(body, dict) else body, fault.status, headers=headers)
 
 

@@ -37,8 +37,6 @@ def test_token_expires_by_the_injected_clock(client: httpx.Client, clock: Manual
         ("x-api-key", "another", 403, "403003"),
         ("x-gw-ims-org-id", None, 400, "400003"),
         ("x-gw-ims-org-id", "X@AdobeOrg", 403, "403025"),
-        ("x-sandbox-name", "nowhere", 403, "403027"),
-        ("x-sandbox-id", "nowhere", 403, "403027"),
     ],
 )
 def test_each_platform_header_is_checked(client: httpx.Client, header: str, value: str | None, status: int, code: str) -> None:
@@ -59,7 +57,22 @@ def test_sandbox_by_id_must_agree_with_its_name(client: httpx.Client, control: C
     dev = sandboxes.create("dev", "Dev", "development", user_id="me").sandbox
     assert client.get("/headrace/progress", headers={"x-sandbox-id": dev.id}).status_code == 200
     both = {"x-sandbox-id": dev.id, "x-sandbox-name": "prod"}
-    assert client.get("/headrace/progress", headers=both).json()["error_code"] == "403027"
+    refused = client.get("/headrace/progress", headers=both)
+    assert (refused.status_code, refused.json()["headrace"]["path"]) == (404, "x-sandbox-id")
+
+
+@pytest.mark.parametrize(
+    "path", ["/headrace/progress", "/data/foundation/catalog/dataSets", "/data/core/ups/segment/definitions"]
+)
+@pytest.mark.parametrize("header", ["x-sandbox-name", "x-sandbox-id"])
+def test_unknown_sandbox_is_sandbox_managements_problem_at_every_service(client: httpx.Client, path: str, header: str) -> None:
+    answer = client.get(path, headers={header: "nowhere"})
+    problem = answer.json()
+    assert answer.status_code == problem["status"] == 404
+    assert problem["type"] == "http://ns.adobe.com/aep/errors/SMS-1001-404"
+    assert problem["title"] == "Sandbox not found"
+    assert "nowhere" in problem["detail"]
+    assert problem["headrace"]["path"] == header
 
 
 def test_deleted_sandbox_is_refused_by_its_state(client: httpx.Client, control: ControlStore, clock: ManualClock) -> None:
@@ -67,8 +80,8 @@ def test_deleted_sandbox_is_refused_by_its_state(client: httpx.Client, control: 
     sandboxes.create("dev", "Dev", "development", user_id="me")
     sandboxes.delete("dev", user_id="me")
     answer = client.get("/headrace/progress", headers={"x-sandbox-name": "dev"})
-    assert answer.status_code == 400
-    assert "deleted" in answer.json()["message"]
+    assert (answer.status_code, answer.json()["title"]) == (404, "Sandbox not found")
+    assert "deleted" in answer.json()["detail"]
 
 
 def test_unknown_path_is_404_in_the_gateways_shape(client: httpx.Client) -> None:
