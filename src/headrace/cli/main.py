@@ -5,8 +5,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from headrace import __version__
 from headrace.cli import demo, server, xdm
@@ -51,5 +49,8 @@ def main() -> None:
     try:
         application()
     except HeadraceError as error:
+        from rich.console import Console  # a server that starts prints nothing and should start soon
+        from rich.markup import escape
+
         Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

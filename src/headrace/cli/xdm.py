@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from headrace.cli.server import HomeOption
 from headrace.config import load_settings
@@ -31,7 +29,10 @@ def import_(folder: FolderArgument, home: HomeOption = None) -> None:
     May be repeated: what is the same stays, what differs gets a new minor version, what has vanished is deprecated. All or
     nothing: a change that would break a schema in use is refused. A running server sees the components at once.
     """
-    from headrace.app import import_xdm  # the command line must answer --help at once
+    from rich.console import Console  # the command line must answer --help at once
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from headrace.app import import_xdm
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=Console(stderr=True)) as progress:
