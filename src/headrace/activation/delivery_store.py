@@ -6,7 +6,6 @@ replays, the activation role does the rest.
 """
 
 import contextlib
-import errno
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,10 +15,10 @@ from typing import TypeVar
 import lmdb
 import msgspec
 
-from headrace.storage.errors import StorageFull, StorageUnavailable
+from headrace.storage.lmdb_files import mapped_errors, open_environment
 
 _SEQUENCE = struct.Struct(">Q")
-_MAP_BYTES = 1 << 38  # address space, not disk
+_MAP_BYTES = 1 << 38
 _TABLES = ("positions", "waiting", "dead", "dead_by_time", "replays", "meta")
 _META_CHECKED = b"checked_offset"
 T = TypeVar("T")
@@ -92,7 +91,7 @@ _position = msgspec.msgpack.Decoder(Position).decode
 _waiting = msgspec.msgpack.Decoder(Waiting).decode
 _dead = msgspec.msgpack.Decoder(Dead).decode
 
-_open: dict[str, tuple[lmdb.Environment, int]] = {}
+_open: dict[Path, tuple[lmdb.Environment, int]] = {}
 _open_lock = threading.Lock()
 
 
@@ -101,9 +100,9 @@ class DeliveryStore:
 
     def __init__(self, folder: Path) -> None:
         """Open the store below ``folder``, made when it does not exist."""
-        self._path = str((folder / "delivery").absolute())
+        self._path = (folder / "delivery").absolute()
         self._environment = _opened(self._path)
-        with _mapped_errors():
+        with mapped_errors(self._path, "be opened"):
             self._tables = {name: self._environment.open_db(name.encode()) for name in _TABLES}
 
     def close(self) -> None:
@@ -248,12 +247,12 @@ class DeliveryStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[lmdb.Transaction]:
-        with _mapped_errors(), self._environment.begin() as transaction:
+        with mapped_errors(self._path, "be read"), self._environment.begin() as transaction:
             yield transaction
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[lmdb.Transaction]:
-        with _mapped_errors(), self._environment.begin(write=True) as transaction:
+        with mapped_errors(self._path, "be written"), self._environment.begin(write=True) as transaction:
             yield transaction
 
 
@@ -265,31 +264,13 @@ def _split(key: bytes) -> tuple[str, int]:
     return key[: -_SEQUENCE.size - 1].decode(), int(_SEQUENCE.unpack(key[-_SEQUENCE.size :])[0])
 
 
-def _opened(path: str) -> lmdb.Environment:
+def _opened(path: Path) -> lmdb.Environment:
     # LMDB forbids opening one environment twice in a process, as happens when all roles run in one.
     with _open_lock:
         if path in _open:
             environment, users = _open[path]
         else:
-            Path(path).mkdir(parents=True, exist_ok=True)
-            with _mapped_errors():
-                environment = lmdb.open(path, map_size=_MAP_BYTES, max_dbs=len(_TABLES), max_readers=256)
+            environment = open_environment(path, map_bytes=_MAP_BYTES, max_dbs=len(_TABLES))
             users = 0
         _open[path] = (environment, users + 1)
         return environment
-
-
-@contextlib.contextmanager
-def _mapped_errors() -> Iterator[None]:
-    try:
-        yield
-    except lmdb.MapFullError as error:
-        raise StorageFull("The delivery store has no room left.", retry_after_seconds=5) from error
-    except lmdb.Error as error:
-        if "No space left" in str(error) or "quota exceeded" in str(error):
-            raise StorageFull("The disk is full: the delivery store cannot write.", retry_after_seconds=5) from error
-        raise StorageUnavailable(f"The delivery store does not answer: {error}") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull("The disk is full: the delivery store cannot write.", retry_after_seconds=5) from error
-        raise

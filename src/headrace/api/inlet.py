@@ -79,10 +79,12 @@ class InletApp:
 
     def status(self) -> dict[str, Any]:
         """Return the counters; the refused requests are those of this process."""
+        fault = self._intake.fault
         return {
             "accepted": self._counter.accepted(),
             "quarantined": self._counter.quarantined(),
             "refused_requests": self._refusals,
+            **({"fault": fault} if fault else {}),
         }
 
     def close(self) -> None:

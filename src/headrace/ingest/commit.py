@@ -10,6 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from headrace.errors import Bug, HeadraceError
@@ -22,6 +23,7 @@ Outcome = HeadraceError | None
 
 _LIGHT_LOAD = 4  # requests in a group below which nobody waits for others
 _JOIN_SECONDS = 30.0
+_FAULT_SECONDS = 10.0
 
 
 class _Group:
@@ -63,6 +65,8 @@ class GroupCommit:
         self._expected = 0
         self._waiting_bytes = 0
         self._is_storing = False
+        self._fault = ""
+        self._failed_at = 0.0
         self._timer: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handed: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
@@ -73,6 +77,11 @@ class GroupCommit:
     def waiting_bytes(self) -> int:
         """Bytes that wait to be stored."""
         return self._waiting_bytes
+
+    @property
+    def fault(self) -> str:
+        """Why groups cannot be stored at present; empty ten seconds after the last one that was not, or when one was since."""
+        return self._fault if time.monotonic() - self._failed_at < _FAULT_SECONDS else ""
 
     def check_room(self) -> None:
         """Refuse when too much is waiting.
@@ -140,6 +149,7 @@ class GroupCommit:
 
     def _settle(self, group: _Group, outcome: Outcome) -> None:
         self._is_storing = False
+        self._fault, self._failed_at = str(outcome or ""), time.monotonic()
         self._waiting_bytes -= sum(map(len, group.records)) + sum(map(len, group.quarantined))
         # The load falls slowly in this figure, so that one small group between large ones does not end the lingering.
         self._expected = max(len(group.waiters), self._expected * 3 // 4)

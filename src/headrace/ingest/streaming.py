@@ -81,6 +81,11 @@ class StreamingIntake:
         """
         self._commit.check_room()
 
+    @property
+    def fault(self) -> str:
+        """Why messages cannot be stored at present; empty when they can."""
+        return self._commit.fault
+
     def close(self) -> None:
         """Store what is waiting and stop."""
         self._commit.close()

@@ -106,7 +106,7 @@ class Activation:
         self._loaded_revision = -1
         self._checked_offset = store.checked_offset() or 0
         self._saved_offset = self._checked_offset
-        self._is_full = False
+        self._fault = ""  # why the store cannot write
         self._is_in_turn = False
         self._purge_at_ms = clock.now_ms()
 
@@ -127,7 +127,7 @@ class Activation:
         now_ms = self._clock.now_ms()
         for lane in self._lanes.values():
             is_any |= lane.wake_due(now_ms)
-            is_any |= not self._is_full and self._feed(lane)
+            is_any |= not self._fault and self._feed(lane)
         is_any |= self._send()
         self._purge(now_ms)
         return is_any
@@ -149,6 +149,7 @@ class Activation:
         """
         flows = {flow_id: lane.status() for flow_id, lane in self._lanes.items()}
         return {
+            **({"fault": self._fault} if self._fault else {}),
             "offset": min((lane.next_offset for lane in self._lanes.values()), default=self._checked_offset),
             "low_offset": self._low_offset(),
             "is_idle": not self._is_unfinished,
@@ -270,13 +271,13 @@ class Activation:
             future.result()
         except (StorageFull, StorageUnavailable) as error:
             # What was sent may be sent again after a crash; nothing new is taken up until the store can write.
-            if not self._is_full:
+            if not self._fault:
                 log("activation", logging.ERROR, "the delivery store cannot write", error=str(error))
-            self._is_full = True
+            self._fault = str(error)
             for lane in lanes:
                 lane.not_committed()
             return
-        self._is_full = False
+        self._fault = ""
         for lane in lanes:
             lane.committed(commit)
         self._report(is_last=False)

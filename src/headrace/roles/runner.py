@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from headrace.clock import Clock
 from headrace.errors import Transient
 from headrace.roles.status import StatusBoard
+from headrace.storage.errors import StorageFull
 from headrace.storage.log import Wakeup
 from headrace.telemetry import log
 
@@ -84,6 +85,8 @@ class Runner:
                 # What was not committed is read again from the stores by a fresh role.
                 text = "The role pauses after a fault that passes."
                 log(self._name, logging.WARNING, text, reason=str(fault), code=fault.code)
+                if isinstance(fault, StorageFull):  # passes when somebody makes room
+                    self._tell(str(fault))
                 self._pause(fault.retry_after_seconds or _PAUSE_SECONDS)
             except Exception as fault:  # a defect on one record must not become a loop of restarts
                 self._fail(fault)
@@ -92,8 +95,16 @@ class Runner:
         role = self._make()
         try:
             self._loop(role)
-        finally:
+        except BaseException:
+            self._abandon(role)
+            raise
+        role.close()
+
+    def _abandon(self, role: Role) -> None:
+        try:
             role.close()
+        except Exception as fault:  # must not hide the first fault, which tells how to go on
+            log(self._name, logging.WARNING, "The role did not close.", reason=repr(fault))
 
     def _loop(self, role: Role) -> None:
         begun_at = time.monotonic()
@@ -133,11 +144,14 @@ class Runner:
         text = "The role met a defect and begins anew."
         trace = "".join(traceback.format_exception(fault))
         log(self._name, logging.ERROR, text, reason=self._fault, trace=trace, wait_seconds=seconds)
+        self._tell(self._fault)
+        self._pause(seconds)
+
+    def _tell(self, fault: str) -> None:
         try:
-            self._board.write_fault(self._name, self._fault)
+            self._board.write_fault(self._name, fault)
         except OSError as error:
             log(self._name, logging.ERROR, "The role's status cannot be written.", reason=str(error))
-        self._pause(seconds)
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -15,6 +15,7 @@ from headrace.audience.schedules import SEGMENTATION, Schedules
 from headrace.clock import Clock
 from headrace.errors import HeadraceError, Transient
 from headrace.model import Sandbox
+from headrace.storage.errors import StorageFull
 from headrace.telemetry import log
 
 _FIRST_REST_MS = 1_000
@@ -31,10 +32,11 @@ class Task(Protocol):
 
 @dataclass(slots=True)
 class _Rest:
-    """A task that failed: how often in a row, and when it is tried again."""
+    """A task that failed: how often in a row, when it is tried again, and what must be mended for it."""
 
     failures: int = 0
     until_ms: int = 0
+    fault: str = ""
 
 
 class Scheduler:
@@ -77,6 +79,7 @@ class Scheduler:
         if isinstance(fault, Transient) and fault.retry_after_seconds:
             wait_ms = round(fault.retry_after_seconds * 1000)
         rest.failures += 1
+        rest.fault = str(fault) if isinstance(fault, StorageFull) else ""
         rest.until_ms = self._clock.now_ms() + wait_ms
         level = logging.WARNING if isinstance(fault, Transient) else logging.ERROR
         code = fault.code if isinstance(fault, HeadraceError) else type(fault).__name__
@@ -105,7 +108,9 @@ class Scheduler:
         """Return the tasks' counters, those that rest, and whether nothing is under way."""
         statuses = {name: found for name, task in self._tasks.items() if (found := _asked(task, "status")) is not None}
         is_waiting = any(not found.get("is_idle", True) for found in statuses.values())
+        fault = next((rest.fault for rest in self._rests.values() if rest.fault), "")
         return {
+            **({"fault": fault} if fault else {}),
             "is_idle": not self._is_busy and not is_waiting,
             "resting": {name: rest.failures for name, rest in self._rests.items()},
             "tasks": statuses,

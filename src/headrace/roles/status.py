@@ -1,10 +1,15 @@
 """What each role says about itself: one small JSON file a role under ``run/``, written whole or not at all."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from headrace.storage.disk import is_full
+
+_BLOCK_BYTES = 512  # the unit of `st_blocks`
+_LOOKS = 3  # at a file that is being overwritten: each write takes microseconds
 ROLES = ("gateway", "pipeline", "lake_writer", "scheduler", "activation")
 
 
@@ -16,11 +21,21 @@ class StatusBoard:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, role: str, status: dict[str, Any]) -> None:
-        """Publish a role's status; readers see the old or the new one, never a part."""
+        """Publish a role's status; readers see the old or the new one, never a part.
+
+        When the disk is full, the new one overwrites the old one in its place; where that has no room for it, the old one stays.
+        """
         path = self._folder / f"{role}.json"
         draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({**status, "pid": os.getpid()}))
-        draft.replace(path)
+        content = json.dumps({**status, "pid": os.getpid()}).encode()
+        try:
+            draft.write_bytes(content)
+            draft.replace(path)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            draft.unlink(missing_ok=True)
+            _overwrite(path, content)
 
     def write_fault(self, role: str, fault: str) -> None:
         """Add to a role's status that it cannot work, and why, until it publishes its next one."""
@@ -33,15 +48,27 @@ class StatusBoard:
 
     def read_any(self, role: str) -> dict[str, Any] | None:
         """Return a role's status, also when there is nothing in it but the fault that keeps it from coming up."""
-        try:
-            status: dict[str, Any] = json.loads((self._folder / f"{role}.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        return status if is_alive(status["pid"]) else None
+        for _ in range(_LOOKS):
+            try:
+                status: dict[str, Any] = json.loads((self._folder / f"{role}.json").read_bytes())
+            except FileNotFoundError:
+                return None
+            except ValueError:  # half overwritten
+                continue
+            return status if status["pid"] and is_alive(status["pid"]) else None
+        return None
 
     def clear(self, role: str) -> None:
-        """Forget a role's status, before it is started."""
-        (self._folder / f"{role}.json").unlink(missing_ok=True)
+        """Forget a role's status, before it is started; its file stays, so that there is room for the next one on a full disk."""
+        _overwrite(self._folder / f"{role}.json", b'{"pid": 0}')
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    """Replace what a file says within the blocks that it has."""
+    with contextlib.suppress(OSError), path.open("r+b", buffering=0) as file:
+        state = os.fstat(file.fileno())
+        if len(content) <= max(state.st_size, state.st_blocks * _BLOCK_BYTES):
+            file.write(content.ljust(state.st_size))
 
 
 def is_alive(pid: int) -> bool:

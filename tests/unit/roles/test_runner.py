@@ -12,6 +12,7 @@ from headrace.errors import Transient
 from headrace.roles import runner
 from headrace.roles.runner import Role, Runner
 from headrace.roles.status import StatusBoard
+from headrace.storage.errors import StorageFull
 
 
 class FakeTime:
@@ -163,3 +164,25 @@ def test_fault_that_passes_is_no_defect(stage: Stage) -> None:
     stage.runner.run()
     assert stage.pauses() == [3, 1]
     assert all("fault" not in (status or {}) for status in stage.seen)
+
+
+def test_full_disk_is_told_until_the_role_is_up_again(stage: Stage) -> None:
+    stage.acts = [fails(StorageFull("The disk is full.", retry_after_seconds=5, hint="Make room."))]
+    stage.runner.run()
+    assert stage.pauses() == [5]
+    assert stage.seen[1] is not None
+    assert stage.seen[1]["fault"] == "The disk is full. Make room."
+    status = stage.board.read("pipeline")
+    assert status is not None
+    assert "fault" not in status
+
+
+def test_role_that_does_not_close_does_not_hide_the_first_fault(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def close(role: FakeRole) -> None:
+        if role is stage.roles[0]:
+            raise OSError("cannot close")
+
+    monkeypatch.setattr(FakeRole, "close", close)
+    stage.acts = [fails(Transient("busy", retry_after_seconds=3))]
+    stage.runner.run()
+    assert stage.pauses() == [3]

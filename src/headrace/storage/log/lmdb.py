@@ -3,42 +3,20 @@
 Format 1: key = offset, 8 bytes big-endian; value = entry. Every append is one transaction, synced with its meta page.
 """
 
-import contextlib
-import errno
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import lmdb
 
-from headrace.storage.errors import StorageCorrupt, StorageFull, StorageUnavailable
+from headrace.storage.errors import StorageCorrupt
+from headrace.storage.lmdb_files import mapped_errors, open_environment
 from headrace.storage.log.bell import Bell, ring_all
 
 _OFFSET = struct.Struct(">Q")
-_MAP_BYTES = 1 << 40  # address space, not disk: LMDB's file grows as entries come
+_MAP_BYTES = 1 << 40
 _TRIM_STEP = 20_000  # entries deleted in one transaction, so that a trim never holds the writer's lock for long
-
-
-@contextlib.contextmanager
-def _mapped_errors(action: str) -> Iterator[None]:
-    try:
-        yield
-    except lmdb.MapFullError as error:
-        raise StorageFull(f"The log has no room left: {action} failed.", retry_after_seconds=5) from error
-    except lmdb.Error as error:
-        if _is_full(error):
-            raise StorageFull(f"The disk is full: {action} failed.", retry_after_seconds=5) from error
-        raise StorageUnavailable(f"The log cannot {action}: {error}") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(f"The disk is full: {action} failed.", retry_after_seconds=5) from error
-        raise
-
-
-def _is_full(error: Exception) -> bool:
-    text = str(error)
-    return "No space left" in text or "quota exceeded" in text
 
 
 class LmdbTopic:
@@ -46,14 +24,13 @@ class LmdbTopic:
 
     def __init__(self, name: str, path: Path, bells: Path) -> None:
         self.name = name
+        self._path = path
         self._bells = bells
-        path.mkdir(parents=True, exist_ok=True)
-        with _mapped_errors("open"):
-            self._environment = lmdb.open(str(path), map_size=_MAP_BYTES, max_readers=256, readahead=False)
+        self._environment = open_environment(path, map_bytes=_MAP_BYTES, readahead=False)
 
     def append(self, entries: Sequence[bytes]) -> int:
         """See `Topic.append`."""
-        with _mapped_errors("append"), self._environment.begin(write=True) as transaction:
+        with mapped_errors(self._path, "take entries"), self._environment.begin(write=True) as transaction:
             first = _end(transaction)
             _put(transaction, first, entries)
         ring_all(self._bells, self.name)
@@ -61,7 +38,7 @@ class LmdbTopic:
 
     def append_at(self, offset: int, entries: Sequence[bytes]) -> None:
         """See `Topic.append_at`."""
-        with _mapped_errors("append"), self._environment.begin(write=True) as transaction:
+        with mapped_errors(self._path, "take entries"), self._environment.begin(write=True) as transaction:
             end = _end(transaction)
             is_new = end == 0 and transaction.stat()["entries"] == 0
             if offset > end and not is_new:
@@ -73,7 +50,7 @@ class LmdbTopic:
     def read(self, offset: int, *, limit: int, max_bytes: int = 16_000_000) -> list[tuple[int, bytes]]:
         """See `Topic.read`."""
         found: list[tuple[int, bytes]] = []
-        with _mapped_errors("read"), self._environment.begin() as transaction, transaction.cursor() as cursor:
+        with mapped_errors(self._path, "be read"), self._environment.begin() as transaction, transaction.cursor() as cursor:
             if limit <= 0 or not cursor.set_range(_OFFSET.pack(offset)):
                 return found
             size = 0
@@ -86,12 +63,12 @@ class LmdbTopic:
 
     def first_offset(self) -> int:
         """See `Topic.first_offset`."""
-        with _mapped_errors("read"), self._environment.begin() as transaction, transaction.cursor() as cursor:
+        with mapped_errors(self._path, "be read"), self._environment.begin() as transaction, transaction.cursor() as cursor:
             return int(_OFFSET.unpack(cursor.key())[0]) if cursor.first() else 0
 
     def next_offset(self) -> int:
         """See `Topic.next_offset`."""
-        with _mapped_errors("read"), self._environment.begin() as transaction:
+        with mapped_errors(self._path, "be read"), self._environment.begin() as transaction:
             return _end(transaction)
 
     def trim(self, before: int) -> None:
@@ -101,13 +78,8 @@ class LmdbTopic:
             pass
 
     def _trim_step(self, before: int) -> bool:
-        with _mapped_errors("trim"), self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
-            deleted = 0
-            if cursor.first():
-                while deleted < _TRIM_STEP and cursor.key() and _OFFSET.unpack(cursor.key())[0] < before:
-                    cursor.delete()
-                    deleted += 1
-            return deleted == _TRIM_STEP
+        with mapped_errors(self._path, "be trimmed"), self._environment.begin(write=True) as transaction:
+            return _deleted(transaction, before) == _TRIM_STEP
 
     def close(self) -> None:
         """Close the environment."""
@@ -122,6 +94,16 @@ def _end(transaction: lmdb.Transaction) -> int:
 def _put(transaction: lmdb.Transaction, first: int, entries: Sequence[bytes]) -> None:
     for index, entry in enumerate(entries):
         transaction.put(_OFFSET.pack(first + index), entry, append=True)
+
+
+def _deleted(transaction: lmdb.Transaction, before: int) -> int:
+    deleted = 0
+    with transaction.cursor() as cursor:
+        if cursor.first():
+            while deleted < _TRIM_STEP and cursor.key() and _OFFSET.unpack(cursor.key())[0] < before:
+                cursor.delete()
+                deleted += 1
+    return deleted
 
 
 class LmdbLog:
