@@ -28,8 +28,8 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 from sqlalchemy.exc import OperationalError
 
-from headrace.storage.disk import mapped_full, sync_file, write_atomically
-from headrace.storage.errors import StorageUnavailable
+from headrace.storage.disk import is_full, sync_file, write_atomically
+from headrace.storage.errors import StorageFull, StorageUnavailable
 from headrace.storage.lake.arrow import BATCH, META_NAMES, META_SCHEMA, OFFSET, grown, leaf_paths, with_meta
 from headrace.storage.lake.base import LakeFile, LakeRow, TableId, Written
 from headrace.storage.lake.columns import table_of
@@ -415,7 +415,10 @@ def _remove_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _mapped(action: str) -> Iterator[None]:
     try:
-        with mapped_full(f"the lake: {action}"):
-            yield
-    except (OperationalError, CommitFailedException) as error:
-        raise StorageUnavailable(f"The lake cannot {action}: {error}", retry_after_seconds=1) from error
+        yield
+    except Exception as error:
+        if is_full(error):
+            raise StorageFull(f"The disk is full: the lake cannot {action}.", retry_after_seconds=5) from error
+        if isinstance(error, OperationalError | CommitFailedException):
+            raise StorageUnavailable(f"The lake cannot {action}: {error}", retry_after_seconds=1) from error
+        raise
