@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, select
 
-from headrace.app import Home
+from headrace.app.home import Home
 from headrace.config import Settings
 from headrace.storage.control import ControlStore, migrate
 from headrace.storage.control.base import RevisionPage
@@ -186,7 +186,7 @@ def test_home_folder_is_migrated_at_its_start(tmp_path: Path) -> None:
 def test_start_with_present_tables_does_not_import_alembic(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from headrace.app import Home\nfrom headrace.config import Settings\n"
+        "from headrace.app.home import Home\nfrom headrace.config import Settings\n"
         "for _ in range(2):\n    home = Home(Settings(home=Path(sys.argv[1]))); home.prepare()\n"
         "assert 'alembic' not in sys.modules\n"
     )

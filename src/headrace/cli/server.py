@@ -34,7 +34,7 @@ def serve(
     The first start makes the home folder, with the credentials of a technical account in credentials.json. Settings come from
     headrace.toml in the home folder, then from variables such as HEADRACE_PORT, then from these options.
     """
-    from headrace.app import serve as run  # the command line must answer --help at once
+    from headrace.app.serve import serve as run  # the command line must answer --help at once
 
     run(
         load_settings(
@@ -56,6 +56,6 @@ def token(home: HomeOption = None) -> None:
     Send it as `Authorization: Bearer ...`, with the client id of credentials.json as `x-api-key`, its organization id as
     `x-gw-ims-org-id` and the sandbox's name as `x-sandbox-name`.
     """
-    from headrace.app import issue_token
+    from headrace.app.offline import issue_token
 
     print(issue_token(load_settings({"home": home})))

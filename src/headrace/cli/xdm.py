@@ -32,7 +32,7 @@ def import_(folder: FolderArgument, home: HomeOption = None) -> None:
     from rich.console import Console  # the command line must answer --help at once
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from headrace.app import import_xdm
+    from headrace.app.offline import import_xdm
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -1,6 +1,6 @@
 """The data access service: files of a batch in the lake, what a batch has set aside, and the first rows of a dataset."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,13 @@ class DatasetFile:
 class DataAccess:
     """Reads; safe between threads."""
 
-    def __init__(self, catalog: Catalog, batches: Batches, lake: Lake, home: Path) -> None:
+    def __init__(self, catalog: Catalog, batches: Batches, lake: Callable[[], Lake], home: Path) -> None:
         """Open the service.
 
         Args:
             catalog: Knows the datasets.
             batches: Knows the batches.
-            lake: Holds their rows.
+            lake: Gives the lake, which holds their rows; called only when they are read.
             home: Holds ``quarantine/``.
         """
         self._catalog = catalog
@@ -136,7 +136,7 @@ class DataAccess:
         dataset = self._catalog.dataset_by_number(sandbox, batch.dataset)
         if dataset is None or batch.status not in _SUCCESS:
             return []
-        return self._lake.files(TableId(sandbox.number, dataset.table_name), batch.id)
+        return self._lake().files(TableId(sandbox.number, dataset.table_name), batch.id)
 
     def preview(self, sandbox: Sandbox, dataset_id: str) -> list[Mapping[str, Any]]:
         """Return the first rows of a dataset.
@@ -146,7 +146,7 @@ class DataAccess:
         """
         dataset = self._catalog.dataset(sandbox, dataset_id)
         table = TableId(sandbox.number, dataset.table_name)
-        return [row.entity for row in self._lake.read(table, limit=PREVIEW_ROWS)]
+        return [row.entity for row in self._lake().read(table, limit=PREVIEW_ROWS)]
 
     # --- what a batch has set aside -----------------------------------------------------------------------------------
 

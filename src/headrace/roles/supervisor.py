@@ -1,6 +1,7 @@
 """The supervisor: starts the roles as processes, restarts one that dies, stops them in the data's order."""
 
 import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -22,15 +23,19 @@ _PR_SET_PDEATHSIG = 1
 class Supervisor:
     """Keeps the roles of one home folder running."""
 
-    def __init__(self, mains: Mapping[str, Callable[[], None]], board: StatusBoard) -> None:
+    def __init__(
+        self, mains: Mapping[str, Callable[[], None]], board: StatusBoard, *, loads: Mapping[str, Callable[[], object]]
+    ) -> None:
         """Prepare the roles.
 
         Args:
-            mains: Role → what its process runs. The processes are forked, so that everything imported by now is shared.
+            mains: Role → what its process runs. The processes are forked in this order, and share what is loaded by then.
             board: Where the roles publish their status.
+            loads: Role → what loads, in this process and before the role is forked, what it shares with those after it.
         """
         self._mains = mains
         self._board = board
+        self._loads = loads
         self._processes: dict[str, BaseProcess] = {}
         self._started_at: dict[str, float] = {}
         self._stopping = threading.Event()
@@ -42,12 +47,16 @@ class Supervisor:
         for role in self._mains:
             self._board.clear(role)
         for role in self._mains:
-            self._start(role)
+            if role in self._loads:
+                self._loads[role]()
+            if not self._stopping.is_set():
+                self._start(role)
         while not self._stopping.wait(0.1):
             self._restart_dead()
         self._stop_all()
 
     def _start(self, role: str) -> None:
+        gc.freeze()  # a collector that looked at what is shared would write to it, and each role had a copy of its own
         context = multiprocessing.get_context("fork")
         process = context.Process(target=_role_main, args=(self._mains[role], os.getpid()), name=f"headrace-{role}")
         process.start()

@@ -50,7 +50,7 @@ class Backstage:
         self.services = replace(
             services,
             imports=BatchImport(services.control, catalog, batches, self.log, home, clock),
-            data_access=DataAccess(catalog, batches, self.lake, home),
+            data_access=DataAccess(catalog, batches, lambda: self.lake, home),
         )
 
     def load(self) -> None:

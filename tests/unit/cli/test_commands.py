@@ -10,7 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from headrace import __version__
-from headrace.app import Home
+from headrace.app.home import Home
 from headrace.cli.main import application, main
 from headrace.config import Settings
 

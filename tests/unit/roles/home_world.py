@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headrace.app import Home, make_lake_writer, make_pipeline, make_scheduler
+from headrace.app import lake_writer, pipeline, scheduler
+from headrace.app.home import Home
 from headrace.audience.definition import Audience, Definition, Expression
 from headrace.audience.jobs import Job
 from headrace.catalog.datasets import Actor, Dataset
@@ -44,9 +45,9 @@ class HomeWorld:
 
     def start(self) -> None:
         self.roles = {
-            "pipeline": make_pipeline(self.home),
-            "lake_writer": make_lake_writer(self.home),
-            "scheduler": make_scheduler(self.home, AtOnce()),
+            "pipeline": pipeline.make(self.home),
+            "lake_writer": lake_writer.make(self.home),
+            "scheduler": scheduler.make(self.home, AtOnce()),
         }
 
     def close(self) -> None:
