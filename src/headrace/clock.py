@@ -75,7 +75,7 @@ class SharedClock:
     is_manual = True
 
     def __init__(self, path: Path, *, start_ms: int | None = None) -> None:
-        if not path.exists():
+        if not path.exists() or path.stat().st_size < _INSTANT.size:  # the disk was full when it was made
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(_INSTANT.pack(start_ms or 0))
         with path.open("r+b") as file:

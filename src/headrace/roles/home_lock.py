@@ -4,11 +4,11 @@ The roles are forked and so inherit the lock's descriptor; the lock is free when
 supervisor that is killed takes its roles with it (they ask the kernel for that), and the next start waits for the last of them.
 """
 
+import contextlib
 import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headrace.errors import StateError
@@ -24,7 +24,7 @@ class HomeInUse(StateError):
     code = "home_in_use"
 
 
-@contextmanager
+@contextlib.contextmanager
 def home_lock(home: Path, *, wait_seconds: float = _LONGEST_WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock of a home folder; processes forked inside hold it too, until they end.
 
@@ -41,7 +41,8 @@ def home_lock(home: Path, *, wait_seconds: float = _LONGEST_WAIT_SECONDS) -> Ite
     try:
         _acquire(descriptor, home, time.monotonic() + wait_seconds)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the number only serves a message
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)  # never LOCK_UN: that would take the lock from the roles that still run
@@ -49,7 +50,7 @@ def home_lock(home: Path, *, wait_seconds: float = _LONGEST_WAIT_SECONDS) -> Ite
 
 def _acquire(descriptor: int, home: Path, deadline: float) -> None:
     while True:
-        with suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         if time.monotonic() >= deadline:

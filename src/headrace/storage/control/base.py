@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from headrace.storage.control.tables import metadata, revision
+from headrace.storage.disk import mapped_full
 from headrace.storage.errors import StorageFull, StorageUnavailable
 
 _REVISION = struct.Struct("<q")
@@ -20,9 +21,9 @@ class RevisionPage:
     """The newest revision in eight memory-mapped bytes, so that a reader sees a change without asking the database."""
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_REVISION.pack(0))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with mapped_full("write the revision"), path.open("ab") as file:  # in its place: other processes may have mapped it
+            file.write(_REVISION.pack(0)[file.tell() :])
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), _REVISION.size)
 
