@@ -1,20 +1,17 @@
 """Puts the gateway together: the inlets, and the services that the wire API calls."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TYPE_CHECKING
 
 from headrace.api.build import build_api
 from headrace.api.inlet import InletApp, quieten_collector
 from headrace.api.services import Services
-from headrace.app.evaluations import surroundings_of
 from headrace.app.home import JOBS_BELL, Home
-from headrace.audience.preview import Previews
 from headrace.audience.segmentation import Segmentation
 from headrace.catalog.errors import SandboxUnknown
 from headrace.catalog.sandboxes import Sandboxes
 from headrace.config import Settings
-from headrace.engine.duckdb import DuckDbEngine
 from headrace.errors import HeadraceError
 from headrace.governance.accounts import Accounts
 from headrace.ingest.batch_import import BatchImport
@@ -29,6 +26,9 @@ from headrace.ingest.targets import Targets
 from headrace.model import Sandbox
 from headrace.profile.access import ProfileAccess
 from headrace.roles.gateway import Gateway
+
+if TYPE_CHECKING:
+    from headrace.audience.preview import Previews
 
 
 def run(settings: Settings) -> None:
@@ -99,6 +99,11 @@ def services_of(home: Home) -> Services:
 
 def segmentation_of(home: Home) -> Segmentation:
     """Return segmentation beside the audiences themselves."""
-    executor = ThreadPoolExecutor(1, thread_name_prefix="preview")
-    previews = Previews(home.audiences, surroundings_of(home), home.clock, engine=DuckDbEngine, executor=executor)
-    return Segmentation(home.segment_jobs, home.schedules, previews, partial(home.log.ring, JOBS_BELL))
+    wake = partial(home.log.ring, JOBS_BELL)
+    return Segmentation(home.segment_jobs, home.schedules, partial(_previews_of, home), wake)
+
+
+def _previews_of(home: Home) -> "Previews":
+    from headrace.app.evaluations import previews_of  # brings the engine, which a gateway needs for nothing else
+
+    return previews_of(home)

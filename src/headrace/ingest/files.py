@@ -12,14 +12,14 @@ import shutil
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headrace.errors import InvalidInput
-from headrace.storage.lake.rows import objects_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMATS = ("json", "parquet", "csv")
 CHARSETS = ("UTF-8", "US-ASCII", "ISO-8859-1")
@@ -86,7 +86,7 @@ class SourceRow(NamedTuple):
 
 
 Rows = list[SourceRow]
-AcceptColumns = Callable[[pa.Schema | Sequence[str]], None]
+AcceptColumns = Callable[["pa.Schema | Sequence[str]"], None]
 """Looks at the columns of a Parquet or CSV file before its rows are read; raises `FileUnreadable`."""
 
 
@@ -108,7 +108,9 @@ def read_rows(
         raise FileUnreadable("The file is empty.", error_code=EMPTY_FILE)
     try:
         if format_.format == "parquet":
-            yield from _parquet_rows(path, accept_columns)
+            from headrace.ingest.parquet import parquet_rows  # here, where Arrow is needed at last
+
+            yield from parquet_rows(path, accept_columns, _CHUNK_ROWS)
         elif format_.format == "csv":
             yield from _csv_rows(path, format_, accept_columns, is_flat)
         elif format_.is_array:
@@ -117,8 +119,6 @@ def read_rows(
             yield from _line_rows(path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileUnreadable(f"The gzip file is damaged: {error}.") from error
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise FileUnreadable(f"The Parquet file cannot be read: {error}.") from error
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -238,16 +238,6 @@ class _mapped_memory:  # noqa: N801 - used as a context manager
             self._plain.unlink(missing_ok=True)
 
 
-# --- Parquet --------------------------------------------------------------------------------------------------------------
-
-
-def _parquet_rows(path: Path, accept_columns: AcceptColumns) -> Iterator[Rows]:
-    with pq.ParquetFile(path) as file:
-        accept_columns(file.schema_arrow)
-        for batch in file.iter_batches(batch_size=_CHUNK_ROWS):
-            yield [SourceRow(row) for row in objects_of(batch)]
-
-
 # --- CSV ------------------------------------------------------------------------------------------------------------------
 
 
@@ -325,33 +315,18 @@ def _place(row: dict[str, Any], path: tuple[str, ...], cell: str) -> None:
 def columns_in(full_form: Mapping[str, Any]) -> AcceptColumns:
     """Return a check that a file's columns are a subset of a schema's fields."""
 
-    def accept(columns: pa.Schema | Sequence[str]) -> None:
-        unknown = _unknown_field(columns, full_form) if isinstance(columns, pa.Schema) else _unknown_path(columns, full_form)
+    def accept(columns: "pa.Schema | Sequence[str]") -> None:
+        unknown = _unknown_path(columns, full_form) if isinstance(columns, Sequence) else _unknown_field(columns, full_form)
         if unknown is not None:
             raise FileUnreadable(f"The schema has no field '{unknown}'.", error_code="INGEST-1903-400", path=unknown)
 
     return accept
 
 
-def _unknown_field(fields: Any, node: Any) -> str | None:
-    properties = node.get("properties") if isinstance(node, Mapping) else None
-    if not properties:
-        return None
-    for field in fields:
-        if field.name not in properties:
-            return str(field.name)
-        inner = _unknown_inside(field.type, properties[field.name])
-        if inner is not None:
-            return f"{field.name}.{inner}"
-    return None
+def _unknown_field(columns: "pa.Schema", full_form: Mapping[str, Any]) -> str | None:
+    from headrace.ingest.parquet import unknown_field
 
-
-def _unknown_inside(type_: pa.DataType, node: Any) -> str | None:
-    if pa.types.is_struct(type_):
-        return _unknown_field(type_.fields, node)
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
-        return _unknown_inside(type_.value_type, node.get("items") if isinstance(node, Mapping) else None)
-    return None
+    return unknown_field(columns, full_form)
 
 
 def _unknown_path(names: Sequence[str], form: Mapping[str, Any]) -> str | None:

@@ -59,10 +59,11 @@ def with_segmentation(services: Services, source: Source, bell: Bell) -> Service
     schemas = SchemaRegistry(services.control, services.clock, "acme")
     enable_union(schemas, services.sandboxes.default())
     audiences = Audiences(services.control, services.clock, schemas, services.policies)
+    previews = Previews(audiences, source, services.clock, engine=lambda: DuckDbEngine(threads=1), executor=AtOnce())
     segmentation = Segmentation(
         SegmentJobs(services.control, services.clock, audiences),
         Schedules(services.control, services.clock),
-        Previews(audiences, source, services.clock, engine=lambda: DuckDbEngine(threads=1), executor=AtOnce()),
+        lambda: previews,
         bell,
     )
     return replace(services, schemas=schemas, audiences=audiences, segmentation=segmentation, profiles=source.reader())

@@ -1,16 +1,18 @@
 """Wire forms of segment jobs, schedules, previews and estimates. Source: Segmentation Service."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.api.wire.segmentation import sandbox_body, times
 from headrace.audience import jobs as states
 from headrace.audience.definition import PROFILE_SCHEMA, Expression
 from headrace.audience.errors import JobInvalid, PreviewInvalid, ScheduleInvalid
 from headrace.audience.jobs import EVERY_AUDIENCE, Counts, Job
-from headrace.audience.preview import Preview
 from headrace.audience.schedules import SEGMENTATION, SYSTEM_CRON, Schedule, ScheduleBody
 from headrace.model import Sandbox
+
+if TYPE_CHECKING:
+    from headrace.audience.preview import Preview
 
 Json = dict[str, Any]
 _MOST_SEGMENTS_SHOWN = 1_500
@@ -195,7 +197,7 @@ def predicate_of(body: Any) -> Expression:
     return Expression(body["predicateExpression"], str(body.get("predicateType") or "pql/text"))
 
 
-def created_preview(preview: Preview) -> Json:
+def created_preview(preview: "Preview") -> Json:
     """Return the answer to a new preview."""
     return {
         "state": "NEW",
@@ -206,7 +208,7 @@ def created_preview(preview: Preview) -> Json:
     }
 
 
-def preview_body(preview: Preview, offset: int, limit: int, origin: str) -> Json:
+def preview_body(preview: "Preview", offset: int, limit: int, origin: str) -> Json:
     """Return the results of a preview."""
     page = preview.matches[offset : offset + limit]
     results = [
@@ -225,7 +227,7 @@ def _entity(origin: str, xid: str) -> str:
     return f"{origin}/data/core/ups/access/entities?schema.name={PROFILE_SCHEMA}&entityId={xid}"
 
 
-def estimate_body(preview: Preview, origin: str) -> Json:
+def estimate_body(preview: "Preview", origin: str) -> Json:
     """Return what a preview tells about the size of its audience."""
     return {
         "estimatedSize": preview.estimated,
