@@ -487,6 +487,19 @@ class Client:
                 return
             query["continuationToken"] = href.partition("continuationToken=")[2].partition("&")[0]
 
+    def dead_letters(self, flow_id: str) -> Iterator[Json]:
+        """Yield the messages that a streaming dataflow gave up, oldest change first, page by page."""
+        query: Json = {"after": -1}
+        while query["after"] is not None:
+            page = self.call("GET", f"/headrace/flows/{flow_id}/dead-letters", query=query)
+            yield from page["items"]
+            query["after"] = page["next"]
+
+    def replay_dead_letters(self, flow_id: str, sequences: Iterable[int] | None = None) -> int:
+        """Send messages that were given up again, all of the dataflow's by default; returns how many there were."""
+        body = {} if sequences is None else {"sequences": list(sequences)}
+        return int(self.call("POST", f"/headrace/flows/{flow_id}/dead-letters/replay", body)["replayed"])
+
     def _entity(self, kind: str, entity_id: str) -> Json:
         found: Json = self.call("GET", f"{_FOUNDATION}/flowservice/{kind}/{entity_id}")["items"][0]
         return found

@@ -40,11 +40,11 @@ class DeadLetter(msgspec.Struct, frozen=True):
 class DeadLetters:
     """The dead letters of all dataflows, for the API and the console."""
 
-    def __init__(self, store: DeliveryStore, *, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, store: Callable[[], DeliveryStore], *, wake: Callable[[], None] = lambda: None) -> None:
         """Take the store.
 
         Args:
-            store: The delivery store.
+            store: Gives the delivery store; asked with each call, so that it is opened only for somebody who asks.
             wake: Called after a replay was asked for; wakes the activation role.
         """
         self._store = store
@@ -65,12 +65,12 @@ class DeadLetters:
                 first_failed_at_ms=dead.letter.first_failed_at_ms,
                 dead_at_ms=dead.dead_at_ms,
             )
-            for sequence, dead in self._store.dead(flow_id, after=after, limit=limit)
+            for sequence, dead in self._store().dead(flow_id, after=after, limit=limit)
         ]
 
     def count(self, flow_id: str) -> int:
         """Return how many dead letters a dataflow has."""
-        return self._store.dead_count(flow_id)
+        return self._store().dead_count(flow_id)
 
     def replay(self, flow_id: str, sequences: Sequence[int] | None = None) -> int:
         """Send dead letters again, all of the dataflow's when ``sequences`` is None; returns how many there were.
@@ -78,8 +78,8 @@ class DeadLetters:
         A replayed message goes out after what the person was sent in the meantime, with the id it always had.
         """
         if sequences is None:
-            sequences = [sequence for sequence, _ in self._store.dead(flow_id)]
-        moved = self._store.ask_for_replay(flow_id, sequences)
+            sequences = [sequence for sequence, _ in self._store().dead(flow_id)]
+        moved = self._store().ask_for_replay(flow_id, sequences)
         if moved:
             self._wake()
         return moved

@@ -58,6 +58,7 @@ ROUTER_MODULES = (
     "batch_ingestion",
     "conversion",
     "data_access",
+    "dead_letters",
     "flow_service",
     "catalog",
     "catalog_batches",

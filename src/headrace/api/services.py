@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from headrace.activation.dead_letters import DeadLetters
     from headrace.activation.service import FlowService
     from headrace.audience.segmentation import Segmentation
     from headrace.audience.service import Audiences
@@ -71,5 +72,6 @@ class Services:
     segmentation: "Segmentation"
     dataflows: Any  # activation.Dataflows
     flow_service: "FlowService"
+    dead_letters: "DeadLetters"
     imports: "BatchImport"
     data_access: "DataAccess"

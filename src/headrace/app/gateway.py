@@ -92,6 +92,7 @@ def services_of(home: Home) -> Services:
         segmentation=segmentation_of(home),
         dataflows=home.flow_service.dataflows,
         flow_service=home.flow_service,
+        dead_letters=home.dead_letters,
         imports=BatchImport(home.control, home.catalog, home.batches, home.log, home.path, home.clock),
         data_access=DataAccess(home.catalog, home.batches, lambda: home.lake, home.path),
     )

@@ -3,6 +3,8 @@
 from functools import cached_property, partial
 from typing import Any
 
+from headrace.activation.dead_letters import DeadLetters
+from headrace.activation.delivery_store import DeliveryStore
 from headrace.activation.service import FlowService
 from headrace.audience.jobs import SegmentJobs
 from headrace.audience.schedules import Schedules
@@ -194,6 +196,16 @@ class Home:
             context_of=self.destination_context,
             check_expression=lambda text: _discard(compile_expression(text, functions)),
         )
+
+    @cached_property
+    def delivery_store(self) -> DeliveryStore:
+        """What is on its way to streaming destinations."""
+        return DeliveryStore(self.path / "activation")
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """Messages that were given up."""
+        return DeadLetters(lambda: self.delivery_store, wake=partial(self.log.ring, "changes"))
 
     def destination_context(self, sandbox: Sandbox) -> Context:
         """Return what destinations get from the server."""

@@ -1,7 +1,9 @@
 """A real HTTP endpoint on this machine that records what it is sent, and answers as told."""
 
 import asyncio
+import socket
 import ssl
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -49,6 +51,8 @@ class Answer(msgspec.Struct, frozen=True):
         closes: Close the connection, after ``raw`` or the answer when there is one.
         is_chunked: Send the body in chunks of seven bytes.
         closes_before: Close the connection without an answer.
+        resets: Reset the connection without an answer, as a server does whose process has died.
+        drip_seconds: Time between two bytes of the answer; 0 sends it at once.
     """
 
     status: int = 200
@@ -59,6 +63,8 @@ class Answer(msgspec.Struct, frozen=True):
     closes: bool = False
     is_chunked: bool = False
     closes_before: bool = False
+    resets: bool = False
+    drip_seconds: float = 0.0
 
     def encoded(self) -> bytes:
         """Return the bytes of the answer."""
@@ -73,6 +79,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 OK = Answer()
+_RESET = struct.pack("ii", 1, 0)  # linger for no time at all: closing then drops what is unsent and sends RST
 
 
 class Receiver:
@@ -211,10 +218,20 @@ class _Connection(asyncio.Protocol):
     def _reply(self, answer: Answer) -> None:
         if answer.closes_before:
             self._transport.close()
+        elif answer.resets:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._transport.abort()
+        elif answer.drip_seconds:
+            self._drip(answer.encoded(), answer.drip_seconds)
         elif not answer.hangs:
             self._transport.write(answer.encoded())
             if answer.closes:
                 self._transport.close()
+
+    def _drip(self, left: bytes, pause_seconds: float) -> None:
+        if left and not self._transport.is_closing():
+            self._transport.write(left[:1])
+            asyncio.get_running_loop().call_later(pause_seconds, self._drip, left[1:], pause_seconds)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

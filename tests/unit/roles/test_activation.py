@@ -149,7 +149,7 @@ class World:
         return flows[flow_id]
 
     def dead(self) -> DeadLetters:
-        return DeadLetters(self.store)
+        return DeadLetters(lambda: self.store)
 
 
 async def _nothing() -> None:
