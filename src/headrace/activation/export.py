@@ -26,6 +26,7 @@ from headrace.errors import HeadraceError, Transient
 from headrace.model import Sandbox
 from headrace.profile.merge import MergeRule
 from headrace.profile.reader import ProfileReader
+from headrace.storage.disk import is_full
 from headrace.telemetry import log
 
 FILE_LIMITS = Limits()
@@ -34,6 +35,7 @@ _PERSONS_A_STEP = 1_000
 _UPLOADS_AT_A_TIME = 4
 _UPLOAD_PATIENCE_SECONDS = 0.02
 _LOOK_FOR_EVALUATIONS_SECONDS = 5.0  # when nobody calls `look`
+_AGAIN_SECONDS = 5.0  # real time: that the disk here is full has nothing to do with the schedules
 _NEVER_MS = 1 << 62
 
 
@@ -140,6 +142,7 @@ class Exporter:
         self._uploads: list[_Upload] = []
         self._pool = ThreadPoolExecutor(_UPLOADS_AT_A_TIME, thread_name_prefix="export-upload")
         self._resumed = list(runs.interrupted())
+        self._again_at: float | None = None
         self._revision = -1
         self._look_at_ms = 0
         self._looked_at = 0.0
@@ -176,12 +179,12 @@ class Exporter:
 
     def status(self) -> dict[str, Any]:
         """Return how many runs are under way, and how many ended since the start and how."""
-        return {"exporting": len(self._scanning) + len(self._uploads), **self._done}
+        return {"is_idle": self._again_at is None, "exporting": len(self._scanning) + len(self._uploads), **self._done}
 
     def close(self) -> None:
         """Stop; runs under way are done again by the next start."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for job in [*self._scanning, *(upload.job for upload in self._uploads)]:
+        for job in self._jobs():
             job.discard()
 
     # --- what is due --------------------------------------------------------------------------------------------------
@@ -213,6 +216,10 @@ class Exporter:
         self._sweep_at_ms = _NEVER_MS if due_ms is None else due_ms
 
     def _interrupted(self) -> list[_Wanted]:
+        if self._again_at is not None and time.monotonic() >= self._again_at:
+            self._again_at = None
+            under_way = {job.plan.run_id for job in self._jobs()}
+            self._resumed = [run for run in self._runs.interrupted() if run.id not in under_way]
         runs, self._resumed = self._resumed, []
         return [found for run in runs if (found := self._resumable(run)) is not None]
 
@@ -278,11 +285,13 @@ class Exporter:
         return None if schedule.frequency == "ONCE" and last_ms is not None else evaluated_ms
 
     def _is_busy(self, flow_id: str, audience_id: str, *, except_run: str = "") -> bool:
-        jobs = [*self._scanning, *(upload.job for upload in self._uploads)]
         return any(
             (job.plan.flow.id, job.plan.audience.audience_id) == (flow_id, audience_id) and job.plan.run_id != except_run
-            for job in jobs
+            for job in self._jobs()
         )
+
+    def _jobs(self) -> list[ExportJob]:
+        return [*self._scanning, *(upload.job for upload in self._uploads)]
 
     # --- scanning -----------------------------------------------------------------------------------------------------
 
@@ -349,7 +358,10 @@ class Exporter:
                 is_excluded=support.exclusion_of(flow),
             )
         except (HeadraceError, OSError) as error:
-            self._fail(wanted.run_id, *_cause(error))
+            if is_full(error):
+                self._begin_again(wanted.run_id, error)
+            else:
+                self._fail(wanted.run_id, *_cause(error))
             return None
 
     def _guarded(self, job: ExportJob, action: Callable[[], None]) -> bool:
@@ -358,6 +370,10 @@ class Exporter:
             action()
         except Exception as error:
             self._scanning.remove(job)
+            if is_full(error):
+                job.discard()
+                self._begin_again(job.plan.run_id, error)
+                return False
             if not isinstance(error, HeadraceError | OSError):
                 log(
                     "scheduler",
@@ -404,14 +420,23 @@ class Exporter:
 
     def _end(self, job: ExportJob, error: BaseException | None) -> None:
         plan = job.plan
-        if error is None:
-            self._runs.finish(plan.run_id, status="success", metrics=job.metrics(), cutoff_ms=plan.cutoff_ms)
-            self._done["succeeded"] += 1
-            self._plan_sweep()
-        else:
-            self._fail(plan.run_id, *_cause(error))
+        try:
+            if error is None:
+                self._runs.finish(plan.run_id, status="success", metrics=job.metrics(), cutoff_ms=plan.cutoff_ms)
+                self._done["succeeded"] += 1
+            else:
+                self._fail(plan.run_id, *_cause(error))
+        except Transient as fault:  # the end cannot be noted; the same export once more changes nothing
+            self._begin_again(plan.run_id, fault)
         job.discard()
+        if error is None:
+            self._plan_sweep()
         self._look_at_ms = min(self._look_at_ms, self._clock.now_ms())
+
+    def _begin_again(self, run_id: str, fault: BaseException) -> None:
+        """Leave a run as it is, under way, and take it up again from its beginning in a moment."""
+        log("scheduler", logging.WARNING, "an export begins anew", run_id=run_id, reason=str(fault))
+        self._again_at = time.monotonic() + _AGAIN_SECONDS
 
     def _fail(self, run_id: str, code: str, message: str) -> None:
         log("scheduler", logging.ERROR, "an export failed", run_id=run_id, code=code, reason=message)
@@ -422,7 +447,7 @@ class Exporter:
 
 def _cause(error: BaseException) -> tuple[str, str]:
     if isinstance(error, OSError):
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        code = DestinationFull.activation_code if is_full else FAILED
+        has_no_room = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        code = DestinationFull.activation_code if has_no_room else FAILED
         return code, f"The files could not be written here: {error.strerror or error}."
     return getattr(error, "activation_code", FAILED), str(error)

@@ -24,6 +24,7 @@ from headrace.clock import Clock
 from headrace.engine.base import Engine
 from headrace.errors import HeadraceError, Transient
 from headrace.model import MembershipDiff, Sandbox, encode_entry
+from headrace.storage.disk import mapped_full
 from headrace.storage.log import Log
 from headrace.telemetry import log
 
@@ -250,6 +251,10 @@ class JobRunner:
     # --- the evaluation ---------------------------------------------------------------------------------------------------
 
     def _evaluated(self, running: _Running) -> Outcome | None:
+        with mapped_full("evaluate a segment job"):
+            return self._evaluation(running)
+
+    def _evaluation(self, running: _Running) -> Outcome | None:
         folder = self._home / FOLDER / f"{running.job.id}.work"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.activation import export_job
+from headrace.activation import export, export_job
 from headrace.activation.dataflows import AudienceSelector, Dataflow
 from headrace.activation.export import RETRY_WAITS_SECONDS, Exporter, ExportSupport
+from headrace.activation.export_job import ExportJob
 from headrace.activation.mapping import AttributeMapping, DedupKey
 from headrace.activation.runs import Run, Runs
 from headrace.activation.schedules import FULL, INCREMENTAL, ExportMode, Schedule
@@ -27,10 +29,11 @@ from headrace.identity.graph import Vertex
 from headrace.model import Identity, Sandbox
 from headrace.profile import keys
 from headrace.profile.merge import TIMESTAMP_ORDERED
-from headrace.profile.person import Fragment, Membership, Person, encode_person, encode_record
+from headrace.profile.person import Fragment, Person, encode_person, encode_record
 from headrace.profile.reader import ProfileReader
 from headrace.storage.control import ControlStore
 from headrace.storage.control.base import RevisionPage
+from headrace.storage.errors import StorageFull
 from headrace.storage.state.memory import MemoryState
 
 PROD = Sandbox(1, "sb-1", "prod", "production", True, "org@AdobeOrg")
@@ -188,7 +191,8 @@ class World:
             number.to_bytes(16, "big"),
             [Vertex(identity, 0, 0)],
             fragments=[Fragment(0, 1, NOON, NOON, 0, body)],
-            memberships={1: Membership(1, is_member, changed_at_ms, 1)},
+            member_since={1: changed_at_ms} if is_member else {},
+            exited_at={} if is_member else {1: changed_at_ms},
         )
         self.state.commit({keys.person_key(1, person.id): encode_person(person)})
 
@@ -333,7 +337,34 @@ def test_a_destination_in_trouble_delays_no_other_export(world: World) -> None:
     world.put(1, "Ilse")
     world.at("2027-02-10T13:00:00Z")
     assert len(world.files()) == 1
-    assert world.exporter.status() == {"exporting": 1, "succeeded": 1, "failed": 0}
+    assert world.exporter.status() == {"is_idle": True, "exporting": 1, "succeeded": 1, "failed": 0}
+
+
+@pytest.mark.parametrize("part", ["write_files", "take", "noting the end"])
+def test_an_export_begins_anew_until_the_disk_here_has_room(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    monkeypatch.setattr(export, "_AGAIN_SECONDS", 0.05)
+    is_disk_full = True
+    place, name = (Runs, "finish") if part == "noting the end" else (ExportJob, part)
+    done = getattr(place, name)
+
+    def act(*args: Any, **more: Any) -> Any:
+        if is_disk_full:
+            raise StorageFull("The disk is full.") if place is Runs else OSError(28, "No space left on device")
+        return done(*args, **more)
+
+    monkeypatch.setattr(place, name, act)
+    world.put(1, "Ilse")
+    for _ in range(2):
+        world.at("2027-02-10T13:00:00Z")
+        assert world.exporter.status() == {"is_idle": False, "exporting": 0, "succeeded": 0, "failed": 0}
+        assert [run.status for run in world.all_runs()] == ["processing"]
+        assert not list((world.folder / "staging").glob("*"))
+        time.sleep(0.06)
+    is_disk_full = False
+    world.settle()
+    assert [run.status for run in world.all_runs()] == ["success"]
+    assert len(world.files()) == 1
+    assert world.exporter.status()["is_idle"]
 
 
 def test_a_run_that_is_due_while_the_former_one_works_waits_for_it(world: World) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from headrace.audience.evaluating import Evaluation, Outcome
 from headrace.audience.jobs import CANCELLED, PROCESSING, SUCCEEDED
 from tests.unit.roles.home_world import HomeWorld
 
@@ -171,6 +172,25 @@ def test_a_job_that_a_crash_interrupted_begins_anew(world: HomeWorld) -> None:
     world.close()
     world.start()
     world.run()
+    assert world.home.segment_jobs.get(world.sandbox, made.id).status == SUCCEEDED
+    assert world.members(buyers) == {"a@x.com"}
+
+
+def test_a_job_that_finds_no_room_begins_anew(world: HomeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    buyers = world.audience("Buyers", EVER)
+    world.add(world.events, world.event("e1", "checkout", 5, "a@x.com"))
+    run, faults = Evaluation.run, [OSError(28, "No space left on device"), OSError(28, "No space left on device")]
+
+    def act(*args: Any) -> Outcome | None:
+        if faults:
+            raise faults.pop()
+        return run(*args)
+
+    monkeypatch.setattr(Evaluation, "run", act)
+    made = world.home.segment_jobs.create(world.sandbox, [buyers.id])
+    for _ in range(3):
+        world.run()
+    assert not faults
     assert world.home.segment_jobs.get(world.sandbox, made.id).status == SUCCEEDED
     assert world.members(buyers) == {"a@x.com"}
 
