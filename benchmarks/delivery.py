@@ -50,12 +50,12 @@ def receive(pipe: Connection) -> None:
 
 def change_of(number: int) -> Change:
     """Return a change as the pipeline makes it: twelve mapped attributes, two identities, eight memberships."""
-    memberships = tuple(MembershipChange(audience, True, 1_800_000_000_000 + number) for audience in range(8))
+    since_ms = 1_800_000_000_000 + number
     return Change(
         sandbox=1,
         person_id=number.to_bytes(16, "big"),
         at_ms=1_800_000_000_000,
-        memberships_changed=memberships[:1],
+        memberships_changed=(MembershipChange(0, True, since_ms),),
         attributes_written=("person.name",),
         attributes_changed=(),
         are_identities_changed=False,
@@ -66,7 +66,8 @@ def change_of(number: int) -> Change:
             "loyalty": {"tier": "gold", "points": number, "joinedAt": "2020-01-01T00:00:00Z"},
         },
         identities=(Identity(4, f"{number:038d}"), Identity(6, f"p{number}@example.com")),
-        memberships=memberships,
+        member_since=dict.fromkeys(range(8), since_ms),
+        exited_at={},
     )
 
 

@@ -32,7 +32,7 @@ from headrace.identity.graph import Vertex
 from headrace.model import Identity, Sandbox
 from headrace.profile import keys
 from headrace.profile.merge import TIMESTAMP_ORDERED
-from headrace.profile.person import Fragment, Membership, Person, encode_person, encode_record
+from headrace.profile.person import Fragment, Person, encode_person, encode_record
 from headrace.profile.reader import ProfileReader
 from headrace.storage.state.rocksdb import RocksState
 
@@ -45,8 +45,7 @@ def person_of(number: int) -> Person:
     record: dict[str, Any] = {"person": {f"field{index}": f"value {index} of {number}" for index in range(COLUMNS - 2)}}
     fragment = Fragment(0, 1, NOW, NOW, 0, encode_record(record))
     identity = Identity(6, f"p{number}@example.com")
-    member = Membership(1, True, NOW, 1)
-    return Person(number.to_bytes(16, "big"), [Vertex(identity, NOW, NOW)], fragments=[fragment], memberships={1: member})
+    return Person(number.to_bytes(16, "big"), [Vertex(identity, NOW, NOW)], fragments=[fragment], member_since={1: NOW})
 
 
 def plan() -> JobPlan:

@@ -85,7 +85,7 @@ class Remains:
                 (identities[fragment.vertex], fragment.dataset, fragment.written_at_ms, json.dumps(fragment.record()))
                 for fragment in person.fragments
             ),
-            "memberships": {number: (item.is_member, item.changed_at_ms) for number, item in sorted(person.memberships.items())},
+            "memberships": (sorted(person.member_since.items()), sorted(person.exited_at.items())),
             "dues": dict(sorted(person.dues.items())),
             "event_count": person.events,
             "events": [

@@ -31,7 +31,8 @@ def fill(folder: Path) -> None:
             are_identities_changed=False,
             attributes={"n": number},
             identities=(Identity(6, f"p{number % PERSONS}@x"),),
-            memberships=(membership,),
+            member_since={1: 1_800_000_000_000},
+            exited_at={},
         )
         for number in range(CHANGES)
     ]

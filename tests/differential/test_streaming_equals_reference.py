@@ -142,7 +142,7 @@ def test_streaming_equals_reference(
     now = START_MS
 
     def check(instant: int) -> bool:
-        program.evaluate([1], profile, kept, members, dues, instant)
+        program.evaluate({1}, profile, kept, members, dues, instant)
         wanted: bool = evaluate(bound, profile, events, now=instant)
         assert (1 in members) == wanted, (query, events, profile, instant - START_MS)
         return wanted

@@ -52,7 +52,7 @@ def outgoing_change(
         return None
     is_wanted = any(item.audience in interest.audiences for item in memberships)
     if not is_wanted and (written or changed or are_identities_changed):
-        is_wanted = any(number in interest.audiences for number in person.members_of())
+        is_wanted = not interest.audiences.isdisjoint(person.member_since)
     if not is_wanted:
         return None
     return Change(
@@ -96,5 +96,6 @@ def _present_state(paths: Paths, person: Person, profile: Mapping[str, Any]) -> 
     return {
         "attributes": restricted(profile, paths),
         "identities": tuple(person.identities),
-        "memberships": tuple(person.memberships.values()),
+        "member_since": person.member_since,
+        "exited_at": person.exited_at,
     }

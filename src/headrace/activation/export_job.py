@@ -19,8 +19,9 @@ from headrace.activation.parquet_part import ColumnTypes
 from headrace.activation.rows import Member, Row, RowBuilder
 from headrace.activation.runs import SKIPPED, Issue, RunMetrics
 from headrace.destinations.base import Context, FileDestination
+from headrace.model import MembershipChange
 from headrace.profile.merge import MergeRule, merged
-from headrace.profile.person import Membership, Person
+from headrace.profile.person import Person
 
 _SPOOL_ROWS = 4096
 _EXTENSION_ROOM = 24  # characters for part number, extensions and encryption
@@ -41,7 +42,7 @@ class Window:
     after_ms: int | None
     until_ms: int
 
-    def takes(self, membership: Membership, *, exports_status: bool) -> bool:
+    def takes(self, membership: MembershipChange, *, exports_status: bool) -> bool:
         """Whether a person with this membership gives rows."""
         if self.after_ms is None:
             return membership.is_member
@@ -136,7 +137,7 @@ class ExportJob:
             person: The person.
             profile_of: Gives their profile merged under a rule.
         """
-        membership = person.memberships.get(self.plan.audience.number)
+        membership = person.membership(self.plan.audience.number)
         if membership is None or not self.plan.window.takes(membership, exports_status=self._builder.exports_status):
             return
         self._counts.persons += 1

@@ -4,6 +4,7 @@ The object holds the mapped attributes at their XDM paths, the memberships under
 """
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import sha1
@@ -126,26 +127,24 @@ class MessageBuilder:
 
     def _memberships(self, change: Change, triggering: set[int]) -> dict[str, msgspec.Raw]:
         # JSON text is put together here: a person may be in hundreds of audiences, and all but two values of an entry are
-        # the same for all persons.
+        # the same for all persons. Most memberships of a person begin together, so the text of a time is kept for the next.
         policies = {self._policies[number] for number in triggering if number in self._policies}
         entry_of = self._entries_under(frozenset(policies)).get
         oldest_ms = change.at_ms - EXITS_ARE_TOLD_MS
-        told: dict[str, list[str]] = {}
-        for item in change.memberships:
-            entry = entry_of(item.audience)
+        told: defaultdict[str, list[str]] = defaultdict(list)
+        second, time = -1, ""
+        for number, at_ms in change.member_since.items():
+            entry = entry_of(number)
             if entry is None:
                 continue
-            at_ms = item.changed_at_ms
-            if item.is_member:
-                text = f"{entry[1]}{_iso(at_ms // 1000)}{entry[2]}"
-            elif at_ms >= oldest_ms or any(item.audience == left.audience for left in change.memberships_changed):
-                text = f"{entry[1]}{_iso(at_ms // 1000)}{entry[3]}"
-            else:
-                continue
-            if entry[0] in told:
-                told[entry[0]].append(text)
-            else:
-                told[entry[0]] = [text]
+            if at_ms // 1000 != second:
+                second = at_ms // 1000
+                time = _iso(second)
+            told[entry[0]].append(f"{entry[1]}{time}{entry[2]}")
+        for number, at_ms in change.exited_at.items():
+            entry = entry_of(number)
+            if entry is not None and (at_ms >= oldest_ms or any(number == item.audience for item in change.memberships_changed)):
+                told[entry[0]].append(f"{entry[1]}{_iso(at_ms // 1000)}{entry[3]}")
         return {namespace: msgspec.Raw(f"{{{','.join(entries)}}}".encode()) for namespace, entries in told.items()}
 
     def _entries_under(self, policies: frozenset[str]) -> dict[int, "_Entry"]:

@@ -7,7 +7,7 @@ in memory: forgetting only repeats a message, which the delivery promises no mor
 
 from collections import OrderedDict
 
-from headrace.model import Change, MembershipChange
+from headrace.model import Change
 
 _MOST = 100_000
 
@@ -38,8 +38,5 @@ class Told:
         """Tell whether every membership that a backfill would tell was told by a live message."""
         if not self._entries:
             return False
-        wanted = [item for item in change.memberships if item.is_member and item.audience in change.backfill_audiences]
-        return all(self._is_known(change.person_id, item) for item in wanted)
-
-    def _is_known(self, person_id: bytes, item: MembershipChange) -> bool:
-        return self._entries.get((person_id, item.audience)) == item.changed_at_ms
+        wanted = change.member_since.keys() & set(change.backfill_audiences)
+        return all(self._entries.get((change.person_id, number)) == change.member_since[number] for number in wanted)

@@ -4,7 +4,7 @@ Three causes: a mapped audience was entered or left; a mapped attribute was writ
 last two count only while the person is in at least one mapped audience. Each cause can be switched off per dataflow.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -79,10 +79,10 @@ def triggering_audiences(change: Change, selection: Selection, facts: Mapping[in
     if change.backfill_flow:
         if change.backfill_flow != selection.flow_id:
             return set()
-        return _members(change.memberships, selection.mapped) & set(change.backfill_audiences)
+        return change.member_since.keys() & selection.mapped.keys() & set(change.backfill_audiences)
     found = {item.audience for item in change.memberships_changed if _switched_on(item, selection, facts)}
     if _is_written(change, selection) or (change.are_identities_changed and selection.triggers.identities):
-        found |= _members(change.memberships, selection.mapped)
+        found |= change.member_since.keys() & selection.mapped.keys()
     return found
 
 
@@ -99,7 +99,3 @@ def _is_written(change: Change, selection: Selection) -> bool:
     if not selection.attributes.isdisjoint(change.attributes_changed):
         return True
     return selection.triggers.unchanged_attributes and not selection.attributes.isdisjoint(change.attributes_written)
-
-
-def _members(memberships: Iterable[MembershipChange], mapped: Mapping[int, MappedAudience]) -> set[int]:
-    return {item.audience for item in memberships if item.is_member and item.audience in mapped}

@@ -218,7 +218,7 @@ class Previews:
         engine = self._engine()
         try:
             ids = [person.id for person in page]
-            members = [list(person.members_of()) for person in page]
+            members = [list(person.member_since) for person in page]
             records = records_of(page, program.profile_columns, view)
             engine.register("page", profile_table(program.profile_columns, ids, members, records))
             define_profiles(engine, "page", program.profile_columns)

@@ -104,7 +104,7 @@ def _written(path: Path, table: pa.Table) -> Path:
 
 def _profiles(persons: Sequence[Person], columns: Sequence[Column], view: View) -> pa.Table:
     records = records_of(persons, columns, view)
-    members = [list(person.members_of()) for person in persons]
+    members = [list(person.member_since) for person in persons]
     table = profile_table(columns, [person.id for person in persons], members, records)
     codes = [sorted({view.namespace_codes.get(item.namespace_id, "") for item in person.identities}) for person in persons]
     return table.append_column(NAMESPACES, pa.array(codes, pa.list_(pa.string())))

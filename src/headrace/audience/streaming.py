@@ -1,11 +1,11 @@
 """Keeping a person's memberships of streaming audiences true, at each record and at each instant that matters."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from headrace.model import MembershipChange
 from headrace.pql.compile.streaming import Program
-from headrace.profile.person import Membership, Person
+from headrace.profile.person import Person
 from headrace.profile.working_set import WorkingSet
 
 EXITED_KEPT_MS = 30 * 86_400_000
@@ -15,9 +15,8 @@ def evaluate(
     working: WorkingSet,
     sandbox: int,
     program: Program,
-    versions: Mapping[int, int],
     person: Person,
-    numbers: Iterable[int],
+    numbers: Set[int],
     profile: Mapping[str, Any],
     now_ms: int,
 ) -> list[MembershipChange]:
@@ -27,7 +26,6 @@ def evaluate(
         working: The micro-batch.
         sandbox: Number of the sandbox.
         program: The sandbox's streaming audiences.
-        versions: Audience number → version of its definition.
         person: The person; its document must be touched by the caller.
         numbers: Audiences to evaluate; those that refer to a changed one follow by themselves.
         profile: The merged profile.
@@ -36,10 +34,10 @@ def evaluate(
     Returns:
         What changed, in the order of evaluation.
     """
-    members = {number for number, membership in person.memberships.items() if membership.is_member}
+    members = set(person.member_since)
     changes = []
     for number in program.evaluate(numbers, profile, person.kept, members, person.dues, now_ms):
-        change = set_membership(working, sandbox, person, number, number in members, now_ms, versions[number])
+        change = set_membership(working, sandbox, person, number, number in members, now_ms)
         if change is not None:
             changes.append(change)
     set_timer(working, sandbox, person)
@@ -47,16 +45,19 @@ def evaluate(
 
 
 def set_membership(
-    working: WorkingSet, sandbox: int, person: Person, number: int, is_member: bool, at_ms: int, version: int
+    working: WorkingSet, sandbox: int, person: Person, number: int, is_member: bool, at_ms: int
 ) -> MembershipChange | None:
     """Set one membership; returns the change, None when it was so already."""
-    present = person.memberships.get(number)
-    was_member = present is not None and present.is_member
-    if was_member == is_member:
+    if (number in person.member_since) is is_member:
         return None
-    membership = person.memberships[number] = Membership(number, is_member, at_ms, version)
+    if is_member:
+        person.exited_at.pop(number, None)
+        person.member_since[number] = at_ms
+    else:
+        del person.member_since[number]
+        person.exited_at[number] = at_ms
     working.count_member(sandbox, number, 1 if is_member else -1)
-    return membership
+    return MembershipChange(number, is_member, at_ms)
 
 
 def set_timer(working: WorkingSet, sandbox: int, person: Person) -> None:
@@ -75,6 +76,5 @@ def take_due(program: Program, person: Person, now_ms: int) -> list[int]:
 def forget_long_exited(person: Person, now_ms: int) -> None:
     """Drop memberships that ended more than 30 days ago."""
     limit = now_ms - EXITED_KEPT_MS
-    old = [number for number, item in person.memberships.items() if not item.is_member and item.changed_at_ms < limit]
-    for number in old:
-        del person.memberships[number]
+    for number in [number for number, at_ms in person.exited_at.items() if at_ms < limit]:
+        del person.exited_at[number]

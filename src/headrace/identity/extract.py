@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.identity.normalise import fault_of, is_blocked, normalised
+from headrace.identity.normalise import ECID, LONGEST_BLOCKED, MAX_VALUE_CHARACTERS, fault_of, is_blocked, normalised
 from headrace.model import Identity
 
 MAX_IDENTITIES = 20
@@ -85,13 +85,12 @@ class IdentityExtractor:
 
 
 def _take(found: Extracted, seen: dict[tuple[int, str], Identity], namespace: int, original: str) -> Identity | None:
-    if is_blocked(original):
+    value = normalised(namespace, original)
+    if len(value) <= LONGEST_BLOCKED and is_blocked(value):
         found.warnings.append("an identity value stands for no identity")
         return None
-    value = normalised(namespace, original)
-    fault = fault_of(namespace, value)
-    if fault:
-        found.graph_fault = fault
+    if namespace == ECID or len(value) > MAX_VALUE_CHARACTERS:
+        found.graph_fault = fault_of(namespace, value) or found.graph_fault
     key = (namespace, value)
     identity = seen.get(key)
     if identity is None:

@@ -10,7 +10,7 @@ from headrace.model import Identity
 _MAX_BATCHES = 10
 
 
-class Vertex(msgspec.Struct, array_like=True):
+class Vertex(msgspec.Struct, array_like=True, gc=False):
     """One identity of a person.
 
     Attributes:
@@ -24,7 +24,7 @@ class Vertex(msgspec.Struct, array_like=True):
     last_seen_ms: int
 
 
-class Link(msgspec.Struct, array_like=True):
+class Link(msgspec.Struct, array_like=True, gc=False):
     """A link between two identities, by the datasets that contributed it.
 
     Attributes:

@@ -8,7 +8,7 @@ EMAIL = 6
 AAID = 10
 LOWER_CASE_NAMESPACES = frozenset({EMAIL, 11, 14, 15, 20914, 20915})  # Email, the hashes, GAID, IDFA
 BLOCKED_VALUES = frozenset({"null", "anonymous", "invalid", ""})
-_LONGEST_BLOCKED = max(map(len, BLOCKED_VALUES))
+LONGEST_BLOCKED = max(map(len, BLOCKED_VALUES))
 MAX_VALUE_CHARACTERS = 1024
 _ECID_DIGITS = 38
 
@@ -20,9 +20,8 @@ def normalised(namespace_id: int, value: str) -> str:
 
 
 def is_blocked(value: str) -> bool:
-    """Whether a value stands for "no identity", so that only this identity is left out."""
-    trimmed = value.strip()
-    return len(trimmed) <= _LONGEST_BLOCKED and trimmed.lower() in BLOCKED_VALUES
+    """Whether a normalised value stands for "no identity", so that only this identity is left out."""
+    return value.lower() in BLOCKED_VALUES
 
 
 def fault_of(namespace_id: int, value: str) -> str | None:

@@ -7,7 +7,7 @@ import msgspec
 from headrace.model.identity import Identity
 
 
-class MembershipChange(msgspec.Struct, frozen=True, array_like=True):
+class MembershipChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One audience a person entered or left.
 
     Attributes:
@@ -36,7 +36,8 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
         are_identities_changed: Whether an identity was added to the person or removed.
         attributes: The merged profile, restricted to the attributes that any active dataflow of the sandbox maps.
         identities: All identities of the person.
-        memberships: All current memberships, and those left within the last 30 days.
+        member_since: Number of each audience that the person is in → when it began (epoch ms).
+        exited_at: Number of each audience that the person has left within the last 30 days → when (epoch ms).
         backfill_flow: When not empty, the change repeats the present state for this dataflow alone.
         backfill_audiences: The audiences of that dataflow that are being back-filled.
     """
@@ -50,7 +51,8 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
     are_identities_changed: bool
     attributes: dict[str, Any]
     identities: tuple[Identity, ...]
-    memberships: tuple[MembershipChange, ...]
+    member_since: dict[int, int]
+    exited_at: dict[int, int]
     backfill_flow: str = ""
     backfill_audiences: tuple[int, ...] = ()
 

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Identity(msgspec.Struct, frozen=True, array_like=True):
+class Identity(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One identity of a person.
 
     Attributes:

@@ -4,7 +4,6 @@ Fragments stay apart by (primary identity, dataset) and links by dataset, so tha
 Events stand under their identity beside the document; the document holds only what streaming audiences need of them.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from headrace.identity.graph import Link, Vertex
 from headrace.model import Identity, MembershipChange
 
 
-class Fragment(msgspec.Struct, array_like=True):
+class Fragment(msgspec.Struct, array_like=True, gc=False):
     """What one dataset says about one primary identity.
 
     Attributes:
@@ -40,16 +39,6 @@ class Fragment(msgspec.Struct, array_like=True):
         return decoded
 
 
-class Membership(MembershipChange, array_like=True, frozen=True):
-    """Whether the person is in one audience; as such it also stands in a `Change`, without being made anew.
-
-    Attributes:
-        version: Version of the audience's definition that said so.
-    """
-
-    version: int
-
-
 class Person(msgspec.Struct, array_like=True):
     """One person.
 
@@ -58,7 +47,8 @@ class Person(msgspec.Struct, array_like=True):
         vertices: Identities; positions are stable, since links and fragments refer to them.
         links: Links between them.
         fragments: Record fragments.
-        memberships: Audience number → membership; audiences never entered have none.
+        member_since: Number of each audience that the person is in → when it began (epoch ms).
+        exited_at: Number of each audience that the person has left within the last 30 days → when (epoch ms).
         kept: Track → what streaming audiences need of past events (`pql.compile.streaming`).
         dues: Audience number → instant at which time alone can change the membership.
         timer_ms: The earliest of ``dues``, as set in the timer queue; 0 without one.
@@ -72,7 +62,8 @@ class Person(msgspec.Struct, array_like=True):
     vertices: list[Vertex]
     links: list[Link] = []
     fragments: list[Fragment] = []
-    memberships: dict[int, Membership] = {}
+    member_since: dict[int, int] = {}
+    exited_at: dict[int, int] = {}
     kept: dict[int, Any] = {}
     dues: dict[int, int] = {}
     timer_ms: int = 0
@@ -94,12 +85,15 @@ class Person(msgspec.Struct, array_like=True):
                 return position
         return None
 
-    def members_of(self) -> Iterator[int]:
-        """Yield the numbers of the audiences that the person is in."""
-        return (number for number, membership in self.memberships.items() if membership.is_member)
+    def membership(self, audience: int) -> MembershipChange | None:
+        """Return how the person last entered or left an audience, None without either."""
+        if audience in self.member_since:
+            return MembershipChange(audience, True, self.member_since[audience])
+        left_at_ms = self.exited_at.get(audience)
+        return None if left_at_ms is None else MembershipChange(audience, False, left_at_ms)
 
 
-class StoredEvent(msgspec.Struct, array_like=True, frozen=True):
+class StoredEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An event as it stands in the hot state.
 
     Attributes:

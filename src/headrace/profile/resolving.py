@@ -52,35 +52,35 @@ def resolve(
         absorbed: Called with (the person that stays, the person that goes) before the latter is forgotten.
     """
     wanted = identities if links_dataset is not None else identities[:1]
-    person = _one_person(working, sandbox, wanted, at_ms, absorbed)
-    resolved = Resolved(person[0], [], person[1], person[2])
+    owners = _owners(working, sandbox, wanted)
+    if owners:
+        resolved = Resolved(owners[0], [])
+        for other in owners[1:]:
+            resolved.person = _joined(working, sandbox, resolved.person, other, absorbed)
+            resolved.are_identities_new = resolved.is_merged = True
+    else:
+        resolved = Resolved(working.create(sandbox, identities[0], at_ms), [], are_identities_new=True)
+    person, positions = resolved.person, resolved.positions
     for identity in wanted:
-        position, is_new = see(resolved.person.vertices, identity, at_ms)
-        resolved.positions.append(position)
+        position, is_new = see(person.vertices, identity, at_ms)
+        positions.append(position)
         if is_new:
             resolved.are_identities_new = True
-            working.own(sandbox, identity, resolved.person)
+            working.own(sandbox, identity, person)
     if links_dataset is not None and len(wanted) > 1:
-        link(resolved.person.links, resolved.positions, dataset=links_dataset, at_ms=at_ms, batch_id=batch_id)
-    working.touch(sandbox, resolved.person)
+        link(person.links, positions, dataset=links_dataset, at_ms=at_ms, batch_id=batch_id)
+    working.touch(sandbox, person)
     return resolved
 
 
-def _one_person(
-    working: WorkingSet, sandbox: int, identities: Sequence[Identity], at_ms: int, absorbed: Absorb
-) -> tuple[Person, bool, bool]:
-    owners: dict[bytes, Person] = {}
+def _owners(working: WorkingSet, sandbox: int, identities: Sequence[Identity]) -> list[Person]:
+    """Return the distinct persons who have the identities, in their order."""
+    owners: list[Person] = []
     for identity in identities:
         owner = working.owner(sandbox, identity)
-        if owner is not None:
-            owners[owner.id] = owner
-    if not owners:
-        return working.create(sandbox, identities[0], at_ms), True, False
-    persons = list(owners.values())
-    person = persons[0]
-    for other in persons[1:]:
-        person = _joined(working, sandbox, person, other, absorbed)
-    return person, len(persons) > 1, len(persons) > 1
+        if owner is not None and all(owner is not other for other in owners):
+            owners.append(owner)
+    return owners
 
 
 def _joined(working: WorkingSet, sandbox: int, a: Person, b: Person, absorbed: Absorb) -> Person:

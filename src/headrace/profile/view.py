@@ -29,11 +29,8 @@ def membership_map(person: Person, ids: Mapping[int, str]) -> dict[str, Any]:
         person: The person.
         ids: Audience number → id; memberships of audiences that are gone are left out.
     """
+    told = [(number, at_ms, "realized") for number, at_ms in person.member_since.items() if number in ids]
+    told += [(number, at_ms, "exited") for number, at_ms in person.exited_at.items() if number in ids]
     return {
-        ids[number]: {
-            "lastQualificationTime": iso_seconds(membership.changed_at_ms),
-            "status": "realized" if membership.is_member else "exited",
-        }
-        for number, membership in sorted(person.memberships.items())
-        if number in ids
+        ids[number]: {"lastQualificationTime": iso_seconds(at_ms), "status": status} for number, at_ms, status in sorted(told)
     }

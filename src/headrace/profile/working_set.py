@@ -31,7 +31,7 @@ class WorkingSet:
         self._state = state
         self._documents: dict[bytes, bytes | None] = {}
         self._persons: dict[bytes, Person | None] = {}
-        self._owners: dict[bytes, bytes | None] = {}
+        self._owners: dict[bytes, bytes | None] = {}  # key of an identity → key of its person's document
         self._known_events: dict[bytes, bool] = {}
         self._dirty: dict[bytes, Person] = {}
         self._deltas: dict[tuple[int, str], int] = {}
@@ -54,8 +54,9 @@ class WorkingSet:
         """Read ahead, in three round trips: the owners of identities, their documents, and which events are known."""
         distinct = dict.fromkeys(identities)
         unknown = [key for key in distinct if key not in self._owners]
-        self._owners.update(zip(unknown, self._state.get_many(unknown), strict=True))
-        wanted = dict.fromkeys(b"p" + key[1:5] + owner for key in distinct if (owner := self._owners[key]))
+        for key, owner in zip(unknown, self._state.get_many(unknown), strict=True):
+            self._owners[key] = owner and b"p" + key[1:5] + owner
+        wanted = dict.fromkeys(owner for key in distinct if (owner := self._owners[key]))
         missing = [key for key in wanted if key not in self._persons and key not in self._writes]
         self._documents = dict(zip(missing, self._state.get_many(missing), strict=True))
         unseen = [key for key in dict.fromkeys(events) if key not in self._known_events]
@@ -65,8 +66,9 @@ class WorkingSet:
     def person(self, sandbox: int, person_id: bytes) -> Person | None:
         """Return a person by id."""
         key = keys.person_key(sandbox, person_id)
-        if key in self._persons:
-            return self._persons[key]
+        return self._persons[key] if key in self._persons else self._decoded(key)
+
+    def _decoded(self, key: bytes) -> Person | None:
         if key in self._writes:
             data = self._writes[key]
         elif key in self._documents:
@@ -80,9 +82,12 @@ class WorkingSet:
         """Return the person who has an identity."""
         key = keys.identity_key(sandbox, identity.namespace_id, identity.value)
         if key not in self._owners:
-            self._owners[key] = self._state.get(key)
-        owner = self._owners[key]
-        return self.person(sandbox, owner) if owner else None
+            owner = self._state.get(key)
+            self._owners[key] = owner and keys.person_key(sandbox, owner)
+        document = self._owners[key]
+        if document is None:
+            return None
+        return self._persons[document] if document in self._persons else self._decoded(document)
 
     def create(self, sandbox: int, identity: Identity, at_ms: int) -> Person:
         """Return a new person with one identity; the id follows from the identity, so that a replay makes the same."""
@@ -100,7 +105,7 @@ class WorkingSet:
     def own(self, sandbox: int, identity: Identity, person: Person) -> None:
         """Make an identity the person's."""
         key = keys.identity_key(sandbox, identity.namespace_id, identity.value)
-        self._owners[key] = person.id
+        self._owners[key] = keys.person_key(sandbox, person.id)
         self._writes[key] = person.id
 
     def touch(self, sandbox: int, person: Person) -> None:

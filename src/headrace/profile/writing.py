@@ -8,7 +8,7 @@ from headrace.clock import parse_iso
 from headrace.identity.graph import absorb
 from headrace.model import Operation
 from headrace.profile.merge import apply_upsert
-from headrace.profile.person import Fragment, Membership, Person, encode_record
+from headrace.profile.person import Fragment, Person, encode_record
 
 _MIN_64, _MAX_64 = -(1 << 63), (1 << 63) - 1
 _FLOAT_BITS = 1023  # more do not fit into a floating-point number
@@ -92,18 +92,19 @@ def absorb_person(person: Person, other: Person) -> None:
             person.fragments.append(fragment)
         elif person.fragments[position].offset < fragment.offset:
             person.fragments[position] = fragment
-    for audience, membership in other.memberships.items():
-        person.memberships[audience] = _stronger(person.memberships.get(audience), membership)
+    _join_memberships(person, other)
     person.events += other.events
     person.updated_at_ms = max(person.updated_at_ms, other.updated_at_ms)
     person.last_event_ms = max(person.last_event_ms, other.last_event_ms)
     person.offset = max(person.offset, other.offset)
 
 
-def _stronger(a: Membership | None, b: Membership) -> Membership:
-    if a is None:
-        return b
-    return max(a, b, key=lambda membership: (membership.is_member, membership.changed_at_ms))
+def _join_memberships(person: Person, other: Person) -> None:
+    for into, joined in ((person.member_since, other.member_since), (person.exited_at, other.exited_at)):
+        for audience, at_ms in joined.items():
+            into[audience] = max(at_ms, into.get(audience, at_ms))
+    for audience in person.exited_at.keys() & person.member_since.keys():
+        del person.exited_at[audience]
 
 
 def is_larger(a: Person, b: Person) -> bool:

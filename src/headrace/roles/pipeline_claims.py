@@ -59,7 +59,7 @@ class DiffClaim:
                 continue
             if audience in rules.program.numbers and person.offset >= self._diff.basis_offset:
                 continue
-            applier.settle(rules, person, {audience: bool(is_member)}, rules.versions, self._diff.evaluated_at_ms)
+            applier.settle(rules, person, {audience: bool(is_member)}, self._diff.evaluated_at_ms)
         return count
 
 
@@ -84,6 +84,6 @@ def delete_profile(working: WorkingSet, state: StateStore, request: ProfileDelet
         for key, _ in state.scan(start, end):
             working.put(key, None)
         working.put(keys.identity_key(request.sandbox, identity.namespace_id, identity.value), None)
-    for number in person.members_of():
+    for number in person.member_since:
         working.count(request.sandbox, keys.member_counter(number), -1)
     working.forget(request.sandbox, person)

@@ -215,7 +215,7 @@ class RecordApplier:
         if not numbers:
             return []
         view = _query_view(rules, person, profile)
-        return evaluate(self._working, rules.sandbox.number, rules.program, rules.versions, person, numbers, view, now_ms)
+        return evaluate(self._working, rules.sandbox.number, rules.program, person, numbers, view, now_ms)
 
     def _emit(
         self,
@@ -270,14 +270,14 @@ class RecordApplier:
         self._emit(rules, person, profile, now_ms, changes)
 
     def settle(
-        self, rules: SandboxRules, person: Person, memberships: Mapping[int, bool], versions: Mapping[int, int], at_ms: int
+        self, rules: SandboxRules, person: Person, memberships: Mapping[int, bool], at_ms: int
     ) -> None:
         """Set memberships that a segment job found, and evaluate the streaming audiences that refer to them."""
         sandbox = rules.sandbox.number
         self._working.touch(sandbox, person)
         changes = []
         for number, is_member in memberships.items():
-            change = set_membership(self._working, sandbox, person, number, is_member, at_ms, versions.get(number, 1))
+            change = set_membership(self._working, sandbox, person, number, is_member, at_ms)
             if change is not None:
                 changes.append(change)
         if not changes:
@@ -326,5 +326,5 @@ def _time_of(body: Mapping[str, Any]) -> int | None:
 
 def _settle_counters(working: WorkingSet, sandbox: int, stays: Person, goes: Person) -> None:
     # Two members who become one person count once.
-    for number in set(stays.members_of()) & set(goes.members_of()):
+    for number in stays.member_since.keys() & goes.member_since.keys():
         working.count(sandbox, keys.member_counter(number), -1)

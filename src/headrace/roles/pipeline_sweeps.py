@@ -145,7 +145,7 @@ class Sweeps:
             self._fill_kept(working, rules, person, wanted, now_ms)
             applier.evaluate_now(rules, person, set(wanted), now_ms)
         for flow, numbers in sweep.flows.items():
-            members = tuple(number for number in numbers if number in set(person.members_of()))
+            members = tuple(number for number in numbers if number in person.member_since)
             if members and flow in rules.interest.flows:
                 profile = LazyProfile(person, rules)
                 working.emit(

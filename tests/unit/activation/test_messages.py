@@ -50,8 +50,10 @@ def change(**values: Any) -> Change:
             "homeAddress": {"city": "Ghent"},
         },
         "identities": (Identity(4, "384"), Identity(6, "ilse@example.com", "Ilse@Example.com")),
-        "memberships": (),
     }
+    memberships = values.pop("memberships", ())
+    given["member_since"] = {item.audience: item.changed_at_ms for item in memberships if item.is_member}
+    given["exited_at"] = {item.audience: item.changed_at_ms for item in memberships if not item.is_member}
     return Change(**{**given, **values})
 
 

@@ -8,11 +8,12 @@ MAPPED = frozenset({1, 2})
 
 
 def live(person_id: bytes, *changed: MembershipChange) -> Change:
-    return Change(1, person_id, 5, changed, (), (), False, {}, (), changed)
+    return Change(1, person_id, 5, changed, (), (), False, {}, (), {}, {})
 
 
 def backfill(person_id: bytes, audiences: tuple[int, ...], *memberships: MembershipChange) -> Change:
-    return Change(1, person_id, 9, (), (), (), False, {}, (), memberships, "flow", audiences)
+    since = {item.audience: item.changed_at_ms for item in memberships}
+    return Change(1, person_id, 9, (), (), (), False, {}, (), since, {}, "flow", audiences)
 
 
 def entry(audience: int, at_ms: int = 5) -> MembershipChange:

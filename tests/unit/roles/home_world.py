@@ -96,7 +96,7 @@ class HomeWorld:
         return {
             identity.shown
             for person in self.home.reader.persons(self.sandbox.number)
-            if audience.number in set(person.members_of())
+            if audience.number in person.member_since
             for identity in person.identities
         }
 

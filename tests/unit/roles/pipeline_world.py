@@ -116,7 +116,7 @@ class World:
     def members(self, audience: int) -> set[str]:
         """Return the members of an audience, each as its smallest identity value."""
         persons = ProfileReader(self.state).persons(1)
-        return {min(item.value for item in person.identities) for person in persons if audience in set(person.members_of())}
+        return {min(item.value for item in person.identities) for person in persons if audience in person.member_since}
 
     def changes(self) -> list[Change]:
         return [decode_change(data) for _, data in self.log.topic("changes").read(0, limit=100_000)]

@@ -55,7 +55,8 @@ def change_of(person: int, **values: Any) -> Change:
         "are_identities_changed": False,
         "attributes": {},
         "identities": (Identity(6, f"p{person}@example.com"),),
-        "memberships": (membership,),
+        "member_since": {AUDIENCE: START_MS},
+        "exited_at": {},
     }
     return Change(**{**given, **values})
 

@@ -76,18 +76,18 @@ def plans_of(*flows: Dataflow) -> ActivationPlans:
 
 
 def entered(*numbers: int) -> Change:
-    memberships = tuple(MembershipChange(number, True, NOW) for number in numbers)
     return Change(
         sandbox=1,
         person_id=b"p" * 16,
         at_ms=NOW,
-        memberships_changed=memberships[:1],
+        memberships_changed=(MembershipChange(numbers[0], True, NOW),),
         attributes_written=(),
         attributes_changed=(),
         are_identities_changed=False,
         attributes={"person": {"name": {"firstName": "Ilse"}}},
         identities=(Identity(6, "a@x"),),
-        memberships=memberships,
+        member_since=dict.fromkeys(numbers, NOW),
+        exited_at={},
     )
 
 

@@ -5,7 +5,7 @@ instant at which time alone can change the answer. What it needs of past events 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,7 @@ class Program:
             for parent in referred:
                 self._children.setdefault(parent, set()).add(number)
         self._rank = _ranks(self.numbers, parents)
+        self._referring = frozenset(number for number, rank in self._rank.items() if rank)
 
     def _by_head(self, head: str) -> set[int]:
         return {number for path, numbers in self._by_path.items() if path[0] == head for number in numbers}
@@ -114,7 +115,7 @@ class Program:
 
     def evaluate(
         self,
-        numbers: Iterable[int],
+        numbers: Set[int],
         profile: Mapping[str, Any],
         kept: Kept,
         members: set[int],
@@ -136,24 +137,11 @@ class Program:
         """
         changed: list[int] = []
         moment = Moment(now_ms)
-        waiting = numbers
-        if self._children:  # those without parents first; the others may follow from what changes
-            waiting, later = self._split(numbers)
-        self._evaluate_each(waiting, profile, kept, members, dues, moment, changed)
-        if self._children and (later or not self._children.keys().isdisjoint(changed)):
+        later = numbers & self._referring
+        self._evaluate_each(numbers - later if later else numbers, profile, kept, members, dues, moment, changed)
+        if later or not self._children.keys().isdisjoint(changed):
             self._evaluate_ranked(later, profile, kept, members, dues, moment, changed)
         return changed
-
-    def _split(self, numbers: Iterable[int]) -> tuple[list[int], set[int]]:
-        first: list[int] = []
-        later: set[int] = set()
-        rank = self._rank
-        for number in numbers:
-            if rank.get(number):
-                later.add(number)
-            else:
-                first.append(number)
-        return first, later
 
     def _evaluate_each(
         self,
@@ -171,18 +159,17 @@ class Program:
             if query is None:
                 continue
             moment.due = 0
-            is_member = query(profile, kept, members, moment)
-            if moment.due:
-                dues[number] = moment.due
+            if query(profile, kept, members, moment) is not (number in members):
+                changed.append(number)
+                members.symmetric_difference_update((number,))
+            if due := moment.due:
+                dues[number] = due
             elif number in dues:
                 del dues[number]
-            if is_member is not (number in members):
-                changed.append(number)
-                (members.add if is_member else members.discard)(number)
 
     def _evaluate_ranked(
         self,
-        waiting: set[int],
+        waiting: Set[int],
         profile: Mapping[str, Any],
         kept: Kept,
         members: set[int],
