@@ -1,5 +1,6 @@
 """Streaming evaluation, event by event and instant by instant, gives what the reference gives over the whole history."""
 
+import json
 from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
@@ -12,6 +13,8 @@ from headrace.pql.errors import PqlError
 from headrace.pql.parser import parse
 from headrace.pql.reference import evaluate
 from headrace.pql.types import object_type_from_schema
+from headrace.profile.bodies import fragment_reader, json_reader
+from headrace.profile.person import encode_record
 
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "number"}
@@ -135,6 +138,8 @@ def test_streaming_equals_reference(
         assume(False)
     program = compile_streaming([StreamingAudience(1, "q", bound)], {})
     assert program.unsupported == {}
+    read_event = json_reader(program.event_paths | {("eventType",)})
+    seen = fragment_reader(program.profile_paths)(encode_record(profile))
     kept: dict[int, Any] = {}
     members: set[int] = set()
     dues: dict[int, int] = {}
@@ -142,7 +147,7 @@ def test_streaming_equals_reference(
     now = START_MS
 
     def check(instant: int) -> bool:
-        program.evaluate({1}, profile, kept, members, dues, instant)
+        program.evaluate({1}, seen, kept, members, dues, instant)
         wanted: bool = evaluate(bound, profile, events, now=instant)
         assert (1 in members) == wanted, (query, events, profile, instant - START_MS)
         return wanted
@@ -164,7 +169,7 @@ def test_streaming_equals_reference(
         wait_until(now + gap * MINUTE_MS)
         body = {"_id": f"e{index}", "timestamp": iso_millis(now), "eventType": kind, "amount": amount}
         events.append(body)
-        program.observe(kept, body, now, now)
+        program.observe(kept, read_event(json.dumps(body).encode()), now, now)
         check(now)
     for wait in waits:
         wait_until(now + wait * MINUTE_MS)

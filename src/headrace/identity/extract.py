@@ -44,6 +44,11 @@ class IdentityExtractor:
         self._has_primary_field = any(is_primary for _, _, is_primary in descriptors)
         self._namespace_of = namespace_of
 
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """Paths of the identity fields, beside ``identityMap``."""
+        return tuple(path for path, _, _ in self._fields)
+
     def extract(self, record: Mapping[str, Any]) -> Extracted:
         """Return the identities of ``record``."""
         found = Extracted()

@@ -3,11 +3,11 @@
 The result depends only on the set of fragments and the graph, never on the order of arrival.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.profile.person import Fragment, Person
+from headrace.profile.person import Fragment, Person, read_record
 
 NOT_MERGED = frozenset({"identityMap", "segmentMembership", "_id"})
 
@@ -28,20 +28,27 @@ class MergeRule:
 TIMESTAMP_ORDERED = MergeRule()
 
 
-def merged(person: Person, rule: MergeRule = TIMESTAMP_ORDERED, *, vertex: int | None = None) -> dict[str, Any]:
+def merged(
+    person: Person,
+    rule: MergeRule = TIMESTAMP_ORDERED,
+    *,
+    vertex: int | None = None,
+    read: Callable[[bytes], dict[str, Any]] = read_record,
+) -> dict[str, Any]:
     """Return the merged attributes of a person, without ``identityMap`` and ``segmentMembership``.
 
     Args:
         person: The person.
         rule: The merge policy's rule.
         vertex: Position of the identity asked for; needed by a rule that does not stitch.
+        read: Gives a fragment's record, or the part of it that is wanted.
     """
     fragments = ordered_fragments(person, rule, vertex=vertex)
     if not fragments:
         return {}
     if len(fragments) == 1:  # the usual case; its record was decoded for us alone and may be changed
-        return _only(fragments[0].record())
-    return merge_records([fragment.record() for fragment in fragments])
+        return _only(read(fragments[0].body))
+    return merge_records([read(fragment.body) for fragment in fragments])
 
 
 def ordered_fragments(person: Person, rule: MergeRule = TIMESTAMP_ORDERED, *, vertex: int | None = None) -> list[Fragment]:

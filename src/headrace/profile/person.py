@@ -35,8 +35,7 @@ class Fragment(msgspec.Struct, array_like=True, gc=False):
 
     def record(self) -> dict[str, Any]:
         """Return the record, decoded."""
-        decoded: dict[str, Any] = _record_decoder.decode(self.body)
-        return decoded
+        return read_record(self.body)
 
 
 class Person(msgspec.Struct, array_like=True):
@@ -137,6 +136,12 @@ def encode_event(event: StoredEvent) -> bytes:
 def decode_event(data: bytes) -> StoredEvent:
     """Return a stored event."""
     return _event_decoder.decode(data)
+
+
+def read_record(body: bytes) -> dict[str, Any]:
+    """Return the record of a fragment's body."""
+    record: dict[str, Any] = _record_decoder.decode(body)
+    return record
 
 
 def encode_record(record: dict[str, Any]) -> msgspec.Raw:

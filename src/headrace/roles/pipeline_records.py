@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from headrace.activation.changes import changed_paths, outgoing_change, written_paths
 from headrace.audience.streaming import evaluate, forget_long_exited, set_membership, set_timer, take_due
 from headrace.clock import parse_iso
@@ -17,19 +15,11 @@ from headrace.profile.person import Person, StoredEvent
 from headrace.profile.resolving import resolve
 from headrace.profile.view import identity_map, membership_map
 from headrace.profile.working_set import WorkingSet
-from headrace.profile.writing import bounded, write_fragment
+from headrace.profile.writing import write_fragment
 from headrace.roles.pipeline_rules import DatasetRules, SandboxRules
 
 MAX_AHEAD_MS = 5 * 60_000
 MAX_PROFILE_BYTES = 1 << 20
-
-_decode = msgspec.json.Decoder().decode
-# What may stand before a number as ":", digits as "0", the rest as "x": a long number then is a fixed text, found at the speed
-# of memory. A regular expression takes longer than the decoding.
-_SHAPE = bytes(
-    ord("0") if chr(code) in "0123456789" else ord(":") if chr(code) in ":[,-+ \t\r\n" else ord("x") for code in range(256)
-)
-_LONG_NUMBER = b":" + b"0" * 19
 
 
 @dataclass(slots=True)  # not frozen: one is made per record, and frozen ones are made several times slower
@@ -38,7 +28,7 @@ class Decoded:
 
     Attributes:
         record: The record.
-        body: Its entity.
+        body: Its entity; of an event, what somebody reads.
         dataset: How its dataset's records are applied.
         extracted: Its identities.
         event_ms: Time of an event; None for a record, and for an event without a valid one.
@@ -59,24 +49,18 @@ class Refusals(dict[str, int]):
         self[reason] = self.get(reason, 0) + 1
 
 
-def decode_body(data: bytes) -> dict[str, Any]:
-    """Return an entity from its JSON, with numbers that the stores can hold."""
-    body: dict[str, Any] = _decode(data)
-    return bounded(body) if _LONG_NUMBER in data.translate(_SHAPE) else body
-
-
 def decode(record: Record, rules: SandboxRules) -> Decoded | None:
     """Return a record ready to be applied, None when its dataset concerns neither identities nor profiles."""
     dataset = rules.datasets.get(record.dataset)
     if dataset is None:
         return None
-    body = decode_body(record.body)
+    body = rules.read_body[record.dataset](record.body)
     event_ms = _time_of(body) if dataset.is_event else None
     return Decoded(record, body, dataset, dataset.extractor.extract(body), event_ms)
 
 
 class LazyProfile:
-    """A person's merged profile, computed when somebody first asks."""
+    """What audiences and dataflows read of a person's merged profile, computed when somebody first asks."""
 
     def __init__(self, person: Person, rules: SandboxRules) -> None:
         self._person = person
@@ -86,7 +70,7 @@ class LazyProfile:
     def __call__(self) -> Mapping[str, Any]:
         """Return the merged attributes."""
         if self._merged is None:
-            self._merged = merged(self._person, self._rules.merge)
+            self._merged = merged(self._person, self._rules.merge, read=self._rules.read_fragment)
         return self._merged
 
 
@@ -124,7 +108,7 @@ class RecordApplier:
             absorbed=absorbed,
         )
         person = resolved.person
-        before = merged(person, rules.merge) if not dataset.is_event and is_for_profile else {}
+        before = LazyProfile(person, rules)() if not dataset.is_event and is_for_profile else {}
         numbers: set[int] = set()
         if is_for_profile:
             numbers = self._write(record, body, dataset, extracted, rules, person, resolved.positions[0], at_ms, offset)
@@ -269,9 +253,7 @@ class RecordApplier:
         changes = self._evaluate(rules, person, numbers, profile, now_ms)
         self._emit(rules, person, profile, now_ms, changes)
 
-    def settle(
-        self, rules: SandboxRules, person: Person, memberships: Mapping[int, bool], at_ms: int
-    ) -> None:
+    def settle(self, rules: SandboxRules, person: Person, memberships: Mapping[int, bool], at_ms: int) -> None:
         """Set memberships that a segment job found, and evaluate the streaming audiences that refer to them."""
         sandbox = rules.sandbox.number
         self._working.touch(sandbox, person)

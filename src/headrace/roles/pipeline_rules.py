@@ -7,7 +7,10 @@ from headrace.activation.interest import Interest
 from headrace.identity.extract import IdentityExtractor
 from headrace.model import Sandbox
 from headrace.pql.compile.streaming import Program
-from headrace.profile.merge import MergeRule
+from headrace.profile.bodies import Read, fragment_reader, json_reader, read_json
+from headrace.profile.merge import NOT_MERGED, MergeRule
+
+_READ_OF_EVENTS = (("_id",), ("timestamp",), ("eventType",), ("identityMap",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class SandboxRules:
         interest_paths: Attribute paths of ``interest``, split.
         namespace_codes: Namespace id → code, as the merged ``identityMap`` shows it.
         audience_ids: Audience number → id.
+        read_body: Dataset number → reader of its records: of an event, what the pipeline and the audiences look at.
+        read_fragment: Reader of what audiences and dataflows look at in the fragments of a profile.
     """
 
     sandbox: Sandbox
@@ -54,6 +59,20 @@ class SandboxRules:
     interest_paths: tuple[tuple[str, ...], ...]
     namespace_codes: dict[int, str] = field(default_factory=dict)
     audience_ids: dict[int, str] = field(default_factory=dict)
+    read_body: dict[int, Read] = field(init=False)
+    read_fragment: Read = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the readers."""
+        readers = {number: self._body_reader(dataset) for number, dataset in self.datasets.items()}
+        object.__setattr__(self, "read_body", readers)
+        read = {path for path in (*self.program.profile_paths, *self.interest_paths) if path[0] not in NOT_MERGED}
+        object.__setattr__(self, "read_fragment", fragment_reader(frozenset(read)))
+
+    def _body_reader(self, dataset: DatasetRules) -> Read:
+        if not dataset.is_event:
+            return read_json
+        return json_reader(frozenset({*_READ_OF_EVENTS, *self.program.event_paths, *dataset.extractor.paths}))
 
 
 class RulesSource(Protocol):

@@ -10,10 +10,11 @@ import msgspec
 
 from headrace.activation.changes import backfill_change
 from headrace.profile import keys
+from headrace.profile.bodies import read_json
 from headrace.profile.person import Person
 from headrace.profile.reader import ProfileReader
 from headrace.profile.working_set import WorkingSet
-from headrace.roles.pipeline_records import LazyProfile, RecordApplier, decode_body
+from headrace.roles.pipeline_records import LazyProfile, RecordApplier
 from headrace.roles.pipeline_rules import SandboxRules
 from headrace.storage.state import StateStore
 
@@ -188,7 +189,7 @@ class Sweeps:
             for key, event in self._reader.event_keys(rules.sandbox.number, person, since_ms=since)
             if not working.is_deleted(key)
         ]
-        rules.program.refill(person.kept, numbers, ((decode_body(event.body), event.timestamp_ms) for event in events), now_ms)
+        rules.program.refill(person.kept, numbers, ((read_json(event.body), event.timestamp_ms) for event in events), now_ms)
 
 
 def _new_mappings(rules: SandboxRules, done: Done) -> dict[str, list[int]]:

@@ -48,6 +48,8 @@ class Program:
         reads_identities: Whether an audience reads ``identityMap`` of the profile.
         reads_memberships: Whether an audience reads ``segmentMembership`` of the profile.
         affected_by_identities: Audiences to evaluate when the person gains an identity.
+        profile_paths: Paths of all attributes that audiences read.
+        event_paths: Paths of all fields of events that audiences read.
         unsupported: Audience number → why it could not be compiled.
     """
 
@@ -59,7 +61,10 @@ class Program:
         paths: Mapping[int, set[tuple[str, ...]]],
         parents: Mapping[int, set[int]],
         unsupported: Mapping[int, str],
+        event_paths: Set[tuple[str, ...]] = frozenset(),
     ) -> None:
+        self.profile_paths = frozenset(path for wanted in paths.values() for path in wanted)
+        self.event_paths = frozenset(event_paths)
         self.numbers = frozenset(queries)
         self.unsupported = dict(unsupported)
         self._queries = dict(queries)
@@ -254,6 +259,7 @@ def compile_streaming(audiences: Iterable[StreamingAudience], numbers: Mapping[s
     paths: dict[int, set[tuple[str, ...]]] = {}
     parents: dict[int, set[int]] = {}
     unsupported: dict[int, str] = {}
+    event_paths: set[tuple[str, ...]] = set()
     for audience in audiences:
         try:
             names[audience.number] = _Compilation(module, book, audience).name()
@@ -261,6 +267,7 @@ def compile_streaming(audiences: Iterable[StreamingAudience], numbers: Mapping[s
             unsupported[audience.number] = str(reason)
             continue
         paths[audience.number] = set(profile_paths(audience.query))
+        event_paths.update(tracks.event_paths(audience.query))
         parents[audience.number] = {
             numbers[node.audience_id]
             for node in t.walk(audience.query)
@@ -280,7 +287,7 @@ def compile_streaming(audiences: Iterable[StreamingAudience], numbers: Mapping[s
         book.tracks[key].predicate = namespace[name]
     queries = {number: namespace[name] for number, name in names.items()}
     functions = {event_type: namespace[name] for event_type, name in observers.items()}
-    return Program(queries, book.tracks.values(), functions, paths, parents, unsupported)
+    return Program(queries, book.tracks.values(), functions, paths, parents, unsupported, event_paths)
 
 
 class _Compilation:
