@@ -100,8 +100,13 @@ PROFILE_COUNTER = "profiles"
 
 
 def outbox_key(sequence: int) -> bytes:
-    """Return the key of an outgoing change."""
+    """Return the key of the outgoing changes of a micro-batch, by the sequence number of the first."""
     return b"c" + _U64.pack(sequence)
+
+
+def split_outbox_key(key: bytes) -> int:
+    """Return the sequence number of an outbox key."""
+    return int(_U64.unpack_from(key, 1)[0])
 
 
 def sweep_key(sandbox: int, name: str) -> bytes:

@@ -196,9 +196,7 @@ class WorkingSet:
 
     def emit(self, change: Change) -> None:
         """Add an outgoing change."""
-        data = encode_change(change)
-        self._writes[keys.outbox_key(self.next_sequence)] = data
-        self.changes.append(data)
+        self.changes.append(encode_change(change))
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write any other key; None deletes it."""

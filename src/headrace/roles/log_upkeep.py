@@ -1,7 +1,7 @@
 """A task of the scheduler: forgets log entries that nobody needs any more, and the files that they pointed at.
 
 Topic ``records``: what pipeline and lake have both stored, once it is older than the retention. Topic ``changes``: what
-activation has settled, but for a margin: its delivery store, the pipeline's outbox and a start after a crash may ask again.
+activation has settled, but for a margin: its delivery store may ask again after a crash.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from headrace.roles.status import StatusBoard
 from headrace.storage.log import Log, Topic
 
 INTERVAL_MS = 5 * 60_000
-CHANGES_KEPT = 10_000  # as many as the pipeline's outbox holds, and as activation reads before it notes how far it is
+CHANGES_KEPT = 10_000  # more than activation reads before it notes how far it is
 _MOST_A_STEP = 20_000  # a trim holds the writer's lock of its topic, for which the inlets wait
 
 

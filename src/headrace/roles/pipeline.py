@@ -2,7 +2,8 @@
 
 One micro-batch: entries of topic ``records`` from the stored offset on → persons, events, memberships, timers, outgoing
 changes and the next offset, in one atomic synced write; then the outgoing changes are appended to topic ``changes``, whose
-offsets are their sequence numbers. After a crash those not yet appended are appended again.
+offsets are their sequence numbers. After a crash those not yet appended are appended again from the outbox, where they stand
+until the next micro-batch.
 
 Evaluations happen at the instant at which the gateway accepted the record, or at which a timer is due, never at the instant
 of processing: the same log gives the same memberships, however it was cut into micro-batches.
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from headrace.clock import Clock
 from headrace.model import (
@@ -41,9 +44,12 @@ from headrace.storage.state import StateStore
 
 RECORDS, CHANGES = "records", "changes"
 GRACE_MS = 50
-_OUTBOX_KEPT = 10_000
 # Entries decoded, applied and encoded at a time: few enough to stay in the processor's caches, enough to read ahead for.
 _CHUNK = 64
+
+
+_encode_outbox = msgspec.msgpack.Encoder().encode
+_decode_outbox = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 class Pipeline:
@@ -75,6 +81,7 @@ class Pipeline:
         self._sweeps = Sweeps(ProfileReader(state), state)
         self._purges = Purges(state)
         self._open_claim: tuple[int, int, Iterator[Record]] | None = None
+        self._outbox: bytes | None = None
         self._recover_changes()
         gc.freeze()
 
@@ -269,8 +276,11 @@ class Pipeline:
             (keys.META_SEQUENCE, working.next_sequence),
         ):
             working.put(name, keys.pack_number(number))
-        for sequence in range(max(0, first - _OUTBOX_KEPT - len(working.changes)), max(0, first - _OUTBOX_KEPT)):
-            working.put(keys.outbox_key(sequence), None)
+        if self._outbox is not None:
+            working.put(self._outbox, None)
+        self._outbox = keys.outbox_key(first) if working.changes else None
+        if self._outbox is not None:
+            working.put(self._outbox, _encode_outbox(working.changes))
         working.commit()
         self._sequence = working.next_sequence
         if working.changes:
@@ -278,16 +288,12 @@ class Pipeline:
 
     def _recover_changes(self) -> None:
         """Append the outgoing changes that were committed but did not reach the topic."""
-        end = self._changes.next_offset()
-        if end >= self._sequence:
-            return
-        waiting = [data for _, data in self._outbox(end, self._sequence)]
-        if len(waiting) != self._sequence - end:
-            raise StorageCorrupt(f"Changes {end} to {self._sequence} are neither in the topic nor in the outbox.")
-        self._changes.append_at(end, waiting)
-
-    def _outbox(self, first: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-        return self._state.scan(keys.outbox_key(first), keys.outbox_key(end))
+        for key, data in self._state.scan(keys.outbox_key(0), keys.outbox_key(self._sequence)):
+            self._outbox = key
+            self._changes.append_at(keys.split_outbox_key(key), _decode_outbox(data))
+        if self._changes.next_offset() < self._sequence:
+            missing = f"{self._changes.next_offset()} to {self._sequence}"
+            raise StorageCorrupt(f"Changes {missing} are neither in the topic nor in the outbox.")
 
     def _check_format(self) -> None:
         stored = self._state.get(keys.META_FORMAT)

@@ -92,7 +92,7 @@ def test_empty_topics_are_left_alone(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(("low", "first"), [(CHANGES_KEPT, 0), (CHANGES_KEPT + 300, 300), (10**9, 500)])
-def test_changes_are_kept_as_far_as_activation_and_the_outbox_may_need_them(stage: Stage, low: int, first: int) -> None:
+def test_changes_are_kept_as_far_as_activation_may_need_them(stage: Stage, low: int, first: int) -> None:
     stage.change(CHANGES_KEPT + 500)
     stage.say(pipeline=0, lake=0, changes=CHANGES_KEPT + 500, low=low)
     stage.work()

@@ -1,5 +1,7 @@
 """The pipeline over stores in memory: what a record, a timer and a new audience do."""
 
+import pytest
+
 from headrace.profile import keys
 from headrace.profile.merge import merged
 from headrace.profile.reader import ProfileReader
@@ -117,16 +119,23 @@ def test_the_members_counter_counts_two_members_who_become_one_person_once() -> 
     assert ProfileReader(world.state).member_count(1, 1) == 1
 
 
-def test_changes_committed_but_not_appended_are_appended_after_a_crash() -> None:
+def test_changes_committed_but_not_appended_are_appended_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World({1: 'homeAddress.country = "DE"'}, mapped=frozenset({1}))
-    world.add((PROFILES, {**profile(CRMID="ada"), "homeAddress": {"country": "DE"}}))
+    people = [(PROFILES, {**profile(CRMID=name), "homeAddress": {"country": "DE"}}) for name in ("ada", "bob", "caro")]
+    world.add(people[0])
     world.run()
-    before = world.changes()
-    topic = world.log.topic("changes")
-    topic._entries.clear()  # the crash came between the commit and the append
-    world.opened()
-    assert world.changes() == before
-    assert keys.unpack_number(world.state.get(keys.META_SEQUENCE)) == len(before)
+    world.add(*people[1:])
+    with monkeypatch.context() as patch:
+        patch.setattr(world.log.topic("changes"), "append_at", lambda offset, entries: 1 / 0)
+        with pytest.raises(ZeroDivisionError):  # the crash comes between the commit and the append
+            world.run()
+    assert len(world.changes()) == 1
+    world.pipeline = world.opened()
+    assert len({change.person_id for change in world.changes()}) == len(world.changes()) == 3
+    assert keys.unpack_number(world.state.get(keys.META_SEQUENCE)) == 3
+    world.add((PROFILES, {**profile(CRMID="dana"), "homeAddress": {"country": "DE"}}))
+    world.run()
+    assert len(world.changes()) == 4
 
 
 def test_an_event_far_ahead_reaches_no_profile_and_is_counted() -> None:
