@@ -12,6 +12,7 @@ from headrace.api.catalog_batches import batch_body
 from headrace.api.context import Context, context_of
 from headrace.api.wire.answer import answer, empty
 from headrace.catalog.batch import Batch, BatchFile
+from headrace.errors import HeadraceError
 from headrace.ingest.batch_errors import ActionUnknown, MediaTypeUnsupported
 from headrace.ingest.uploads import LONGEST_PART_BYTES, content_range_of
 
@@ -135,9 +136,10 @@ def _check_media_type(request: Request) -> None:
 
 async def _received(request: Request, upload: _Upload, finish: Callable[[], Result]) -> Result:
     """Take a request's body in, piece by piece, and finish the upload; whatever goes wrong, nothing of it stays."""
+    body = request.stream()
     try:
         block = bytearray()
-        async for piece in request.stream():
+        async for piece in body:
             block += piece
             if len(block) >= _BLOCK_BYTES:
                 await run_in_threadpool(upload.write, bytes(block))
@@ -145,5 +147,9 @@ async def _received(request: Request, upload: _Upload, finish: Callable[[], Resu
         if block:
             await run_in_threadpool(upload.write, bytes(block))
         return await run_in_threadpool(finish)
+    except HeadraceError:
+        async for _ in body:  # a client that is still sending when the connection is closed would not see the answer
+            pass
+        raise
     finally:
         await run_in_threadpool(upload.abort)

@@ -1,5 +1,6 @@
 """Batch Ingestion, from the call to the lake."""
 
+import asyncio
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,14 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from starlette.requests import Request
 
+from headrace.api.batch_ingestion import _received
 from headrace.api.services import Services
 from headrace.clock import ManualClock
+from headrace.ingest.uploads import Upload
 from headrace.model import BatchReady, BatchReverted, Sandbox, decode_entry
+from headrace.storage.errors import StorageFull
 from headrace.storage.lake import TableId
 from tests.unit.api.batch_kit import (
     IMPORT,
@@ -476,3 +481,21 @@ def test_a_preview_shows_the_first_rows_as_a_table(client: httpx.Client, visits:
     assert client.get(url, params={"format": "xml"}).status_code == 400
     csv = client.get(url, params={"format": "csv", "delimiter": "|", "header": "True", "nrow": 1}).json()
     assert csv["formatParams"]["delimiter"] == "|"
+
+
+def test_upload_that_fails_takes_the_rest_of_the_body_before_it_is_answered(tmp_path: Path) -> None:
+    class Full(Upload):
+        def write(self, data: bytes) -> None:
+            raise StorageFull("The disk is full.")
+
+    left = [b"x" * 300_000] * 20
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": left.pop(), "more_body": bool(left)}
+
+    place = Full(tmp_path / "events.json")
+    request = Request({"type": "http", "method": "PUT", "headers": []}, receive)
+    with pytest.raises(StorageFull):
+        asyncio.run(_received(request, place, lambda: True))
+    assert left == []
+    assert list(tmp_path.iterdir()) == []
