@@ -89,7 +89,8 @@ class Lane:
         self._told = Told()
         self._ready: deque[_Item] = deque()
         self._ready_backfill: deque[_Item] = deque()
-        self._persons: dict[bytes, deque[_Item]] = {}  # persons with a message on its way, and what stands behind it
+        # Persons with a message on its way, and what stands behind it: None for nothing, as with almost all of them.
+        self._persons: dict[bytes, deque[_Item] | None] = {}
         self._parked: set[bytes] = set()  # persons whose first message waits for its time
         self._due: list[tuple[int, int, _Item]] = []
         self._open: set[int] = set()
@@ -120,11 +121,10 @@ class Lane:
     def _enqueue_stored(self, item: _Item) -> None:
         item.is_stored = True
         self._waiting += 1
-        behind = self._persons.get(item.person_id)
-        if behind is not None:
-            behind.append(item)
+        if item.person_id in self._persons:
+            self._stand_behind(item)
             return
-        self._persons[item.person_id] = deque()
+        self._persons[item.person_id] = None
         self._parked.add(item.person_id)
         heapq.heappush(self._due, (item.due_ms, item.sequence, item))
 
@@ -186,15 +186,20 @@ class Lane:
         return message
 
     def _enqueue(self, item: _Item, message: Message) -> None:
-        behind = self._persons.get(item.person_id)
-        if behind is None:
-            self._persons[item.person_id] = deque()
+        if item.person_id not in self._persons:
+            self._persons[item.person_id] = None
             self._make_ready(item)
             return
-        behind.append(item)
+        self._stand_behind(item)
         if item.person_id in self._parked:
             item.message = message
             self._store_away(item)
+
+    def _stand_behind(self, item: _Item) -> None:
+        behind = self._persons[item.person_id]
+        if behind is None:
+            behind = self._persons[item.person_id] = deque()
+        behind.append(item)
 
     def _make_ready(self, item: _Item) -> None:
         (self._ready_backfill if item.is_backfill else self._ready).append(item)
@@ -337,7 +342,7 @@ class Lane:
         self._store_away(item, outcome)
         self._parked.add(item.person_id)
         heapq.heappush(self._due, (due_ms, item.sequence, item))
-        for later in self._persons[item.person_id]:
+        for later in self._persons[item.person_id] or ():
             if not later.is_stored and (later.message is not None or self._load_open(later)):
                 self._store_away(later)
 

@@ -27,10 +27,11 @@ class Told:
     def note(self, change: Change, mapped: frozenset[int]) -> None:
         """Remember that a message was made of a live change, for a dataflow with these audiences."""
         for item in change.memberships_changed:
-            key = change.person_id, item.audience
-            self._entries.pop(key, None)
-            if item.is_member and item.audience in mapped:
-                self._entries[key] = item.changed_at_ms
+            if item.audience in mapped:
+                key = change.person_id, item.audience
+                self._entries.pop(key, None)
+                if item.is_member:
+                    self._entries[key] = item.changed_at_ms
         while len(self._entries) > self._most:
             self._entries.popitem(last=False)
 

@@ -1,10 +1,9 @@
 """Activation: sends the changes of the topic ``changes`` to the streaming destinations that asked for them."""
 
 import asyncio
-import contextlib
 import gc
 import logging
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +25,10 @@ from headrace.storage.log import Log
 from headrace.telemetry import log
 
 _TURN_SECONDS = 0.005  # longest stretch of sending before the topic is looked at again
-_COMMIT_SECONDS = 0.05  # between two commits while messages are being sent
+_COMMIT_SECONDS = 0.1  # between two commits while messages are being sent
 _CLOSING_SECONDS = 3.0  # longer than an HTTP endpoint may take to answer
 _PURGE_EVERY_MS = 6 * 3_600_000
+_YOUNG_OBJECTS = 200_000
 
 
 def _nobody_is_excluded(change: Change) -> str:
@@ -109,13 +109,16 @@ class Activation:
         self._fault = ""  # why the store cannot write
         self._is_in_turn = False
         self._purge_at_ms = clock.now_ms()
+        # Hundreds of thousands of small objects wait here to be sent, none of them in a cycle; with the usual thresholds the
+        # collector looked at all of them again and again, which was a sixth of the cost of a message.
+        gc.freeze()
+        gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
         """Read, send and commit for a few milliseconds at most; True when something was done or is under way."""
-        with _collector_off():
-            is_any = self._worked()
+        is_any = self._worked()
         self._save()
         if not is_any:
             self._report(is_last=False)
@@ -208,11 +211,15 @@ class Activation:
 
     def _turn(self) -> None:
         """Let the loop run until everybody has nothing to do, or a few milliseconds."""
-        stop = self._loop.call_later(_TURN_SECONDS, self._loop.stop)
+        end = self._loop.call_later(_TURN_SECONDS, self._end_turn)
         self._is_in_turn = True
         self._loop.run_forever()
-        self._is_in_turn = False
-        stop.cancel()
+        end.cancel()
+
+    def _end_turn(self) -> None:
+        if self._is_in_turn:  # a second stop would end the next turn before it has begun
+            self._is_in_turn = False
+            self._loop.stop()
 
     @property
     def _is_sending(self) -> bool:
@@ -221,8 +228,8 @@ class Activation:
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         if not worker.cancelled() and (error := worker.exception()) is not None:
             log("activation", logging.ERROR, "a delivery worker failed", error=f"{type(error).__name__}: {error}")
-        if self._is_in_turn and not self._is_sending:
-            self._loop.stop()
+        if not self._is_sending:
+            self._end_turn()
 
     def _take_replays(self) -> bool:
         taken = self._store.take_replays(self._lanes)
@@ -359,18 +366,6 @@ class Activation:
             if position is not None:
                 lows.append(min([position.read, *(start for start, _ in position.open)]))
         return min(lows, default=self._checked_offset)
-
-
-@contextlib.contextmanager
-def _collector_off() -> Iterator[None]:
-    # Thousands of small objects come and go within a step, none of them in a cycle; the collector would look at each.
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -113,6 +113,24 @@ def test_a_drip_fed_answer_is_a_timeout_too() -> None:
         post_one(receiver, timeout_seconds=0.05)
 
 
+def test_each_of_several_requests_has_its_own_time() -> None:
+    async def use(http: Http) -> None:
+        endpoint, ends = Endpoint(receiver.url), list[float]()
+
+        async def ask(delay: float) -> None:
+            await asyncio.sleep(delay)
+            begun = asyncio.get_running_loop().time()
+            with pytest.raises(HttpTimeout):
+                await http.post(endpoint, b"", b"{}")
+            ends.append(asyncio.get_running_loop().time() - begun)
+
+        await asyncio.gather(ask(0), ask(0.05), ask(0.1))
+        assert all(0.19 < seconds < 2 for seconds in ends), ends
+
+    with Receiver(answer=lambda request: Answer(hangs=True)) as receiver:
+        using(use, timeout_seconds=0.2)
+
+
 def test_a_connection_closed_within_an_answer_is_broken() -> None:
     cut = Answer(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", closes=True)
     with Receiver(answers=[cut]) as receiver, pytest.raises(ConnectionBroken):

@@ -8,7 +8,8 @@ and one core, CPU per request: httpx 2.5 ms, niquests 0.75 ms, aiohttp 110 µs, 
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from headrace.destinations.transport.http_parser import (
 RETRIED_STATUSES = frozenset({403, 408, 409, 429, 500, 502, 503, 504})
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_DELIVERED = Delivered()
 _IDLE_SECONDS = 30.0  # many servers close an idle connection after 60 seconds or more
 
 
@@ -140,11 +142,12 @@ class _Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
         self.is_open = True
 
-    def send(self, request: bytes, waiter: asyncio.Future[Reply]) -> None:
-        """Write a request; ``waiter`` gets the answer."""
-        self.waiter = waiter
+    def ask(self, request: bytes, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Reply]:
+        """Write a request and return what gets the answer."""
+        waiter = self.waiter = loop.create_future()
         self.has_answered = False
         self._transport.write(request)
+        return waiter
 
     def data_received(self, data: bytes) -> None:
         if self.waiter is None:  # nobody asked: an answer to nothing must never become the answer to the next request
@@ -264,10 +267,12 @@ class Http:
         self._timeout_seconds = timeout_seconds
         self._client_certificate = client_certificate
         self._trusted = trusted
-        self._idle: dict[tuple[bool, str, int], list[_Connection]] = {}
+        self._idle: defaultdict[tuple[bool, str, int], list[_Connection]] = defaultdict(list)
+        self._busy: dict[_Connection, float] = {}  # and when the time of its request is over, the earliest first
+        self._alarm: asyncio.TimerHandle | None = None
         self._context: ssl.SSLContext | None = None
 
-    async def post(self, endpoint: Endpoint, fields: bytes, body: bytes) -> Reply:
+    def post(self, endpoint: Endpoint, fields: bytes, body: bytes) -> Awaitable[Reply]:
         """Send a POST; ``fields`` come from `encode_fields` and hold neither Host nor Content-Length.
 
         A connection that its server closed while it was idle is replaced once; a request is never repeated after the first
@@ -277,44 +282,70 @@ class Http:
             HttpTimeout, ConnectionBroken, HttpProtocolViolated, DestinationUnreachable: No usable answer came.
             AddressForbidden: The host is internal, and that is not allowed.
         """
-        start = b"POST " + endpoint.start + fields
-        return await self._exchange(endpoint, b"%bContent-Length: %d\r\n\r\n%b" % (start, len(body), body))
+        return self._exchange(endpoint, b"POST %b%bContent-Length: %d\r\n\r\n%b" % (endpoint.start, fields, len(body), body))
 
-    async def get(self, endpoint: Endpoint, fields: bytes = b"") -> Reply:
+    def get(self, endpoint: Endpoint, fields: bytes = b"") -> Awaitable[Reply]:
         """Send a GET; raises as `post`."""
-        return await self._exchange(endpoint, b"GET " + endpoint.start + fields + b"\r\n")
+        return self._exchange(endpoint, b"GET %b%b\r\n" % (endpoint.start, fields))
 
     async def _exchange(self, endpoint: Endpoint, request: bytes) -> Reply:
+        # All of it stands in one coroutine: each more would be made, entered and left again for every message.
         loop = asyncio.get_running_loop()
-        idle = self._idle.get(endpoint.origin)
+        while True:
+            connection = self._taken(endpoint, loop)
+            is_fresh = connection is None
+            if connection is None:
+                connection = await self._connect(endpoint)
+            self._watch(connection, loop)
+            try:
+                reply = await connection.ask(request, loop)
+            except ConnectionBroken:
+                connection.abort()
+                if is_fresh or connection.has_answered:
+                    raise
+                continue
+            except BaseException:
+                connection.waiter = None
+                connection.abort()
+                raise
+            finally:
+                self._unwatch(connection)
+            if connection.is_open:
+                connection.idle_since = loop.time()
+                self._idle[endpoint.origin].append(connection)
+            return reply
+
+    def _taken(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> _Connection | None:
+        """Return an idle connection that is open and fresh enough, no longer among the idle ones."""
+        idle = self._idle[endpoint.origin]
         while idle:
             connection = idle.pop()
-            if not connection.is_open or loop.time() - connection.idle_since > _IDLE_SECONDS:
-                connection.abort()
-                continue
-            try:
-                return await self._on(connection, endpoint, request, loop)
-            except ConnectionBroken:
-                if connection.has_answered:
-                    raise
-        return await self._on(await self._connect(endpoint), endpoint, request, loop)
-
-    async def _on(self, connection: _Connection, endpoint: Endpoint, request: bytes, loop: asyncio.AbstractEventLoop) -> Reply:
-        waiter: asyncio.Future[Reply] = loop.create_future()
-        timer = loop.call_later(self._timeout_seconds, connection.time_out)
-        try:
-            connection.send(request, waiter)
-            reply = await waiter
-        except BaseException:
-            connection.waiter = None
+            if connection.is_open and loop.time() - connection.idle_since <= _IDLE_SECONDS:
+                return connection
             connection.abort()
-            raise
-        finally:
-            timer.cancel()
-        if connection.is_open:
-            connection.idle_since = loop.time()
-            self._idle.setdefault(endpoint.origin, []).append(connection)
-        return reply
+        return None
+
+    def _watch(self, connection: _Connection, loop: asyncio.AbstractEventLoop) -> None:
+        # All requests have the same time, so the one that began first ends first: one timer serves them all, and a request
+        # costs an entry in a dictionary instead of a timer.
+        self._busy[connection] = loop.time() + self._timeout_seconds
+        if self._alarm is None:
+            self._alarm = loop.call_later(self._timeout_seconds, self._end_overdue, loop)
+
+    def _unwatch(self, connection: _Connection) -> None:
+        self._busy.pop(connection, None)
+        if not self._busy and self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _end_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._alarm = None
+        for connection, deadline in list(self._busy.items()):
+            if deadline > loop.time():
+                self._alarm = loop.call_at(deadline, self._end_overdue, loop)
+                return
+            del self._busy[connection]
+            connection.time_out()
 
     async def _connect(self, endpoint: Endpoint) -> _Connection:
         try:
@@ -364,7 +395,7 @@ def outcome_of(reply: Reply, clock: Clock) -> Outcome:
     """
     status = reply.status
     if 200 <= status < 300:
-        return Delivered()
+        return _DELIVERED
     reason = f"The endpoint answered {status}{_excerpt(reply.body)}."
     if status in RETRIED_STATUSES:
         code = {403: "ACTIVATION_STREAM-0001-AUTH", 429: "ACTIVATION_STREAM-0004-THROTTLED"}.get(status)
