@@ -25,8 +25,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from sqlalchemy import insert
 
 from headrace.api.inlet import InletApp, quieten_collector
@@ -87,15 +85,14 @@ def make_app(folder: Path, max_linger_ms: int) -> InletApp:
 async def _serve(folder: Path, port: int, max_linger_ms: int) -> None:
     app = make_app(folder, max_linger_ms)
     quieten_collector()
-    server = Server(
-        app, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, backlog=2048, websockets=False, log_enabled=False
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: app.connection(set(), lambda _: asyncio.Protocol()), "127.0.0.1", port, backlog=2048
     )
     stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    serving = asyncio.create_task(server.serve())
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
     await stopping.wait()
-    server.stop()  # type: ignore[no-untyped-call]
-    await serving
+    server.close()
     app.close()
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
 
+import uvicorn
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.clock import Clock
 from headrace.roles.status import StatusBoard
@@ -20,6 +22,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _STATUS_SECONDS = 0.5
+_KEEP_ALIVE_SECONDS = 75
+_STOPPING_SECONDS = 5
+_HEAD_BYTES = 8192  # within which a client's wishes stand
 INLET_PREFIXES = ("/collection/", "/data/foundation/import/collection/")
 
 
@@ -27,7 +32,11 @@ class Inlet(Protocol):
     """The streaming inlet as the gateway needs it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request that came through the general server."""
+        ...
+
+    def connection(self, open_ones: set[Any], hand_over: Callable[[bytes], asyncio.Protocol]) -> asyncio.Protocol:
+        """Return the protocol of a fresh connection; it calls ``hand_over`` when that turns out to be none of an inlet's."""
         ...
 
     def status(self) -> dict[str, Any]:
@@ -55,14 +64,24 @@ class Gateway:
         uvloop.run(self._serve())
 
     async def _serve(self) -> None:
-        server = Server(
-            self.app,
-            address=self._host,
-            port=self._port,
-            interface=Interfaces.ASGINL,
-            backlog=2048,
-            websockets=False,
-            log_enabled=False,
+        server = _Server(
+            uvicorn.Config(
+                self.app,
+                host=self._host,
+                port=self._port,
+                http=cast("type[asyncio.Protocol]", self._connection),
+                interface="asgi3",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level=logging.WARNING,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=2048,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_STOPPING_SECONDS,
+            )
         )
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -74,10 +93,19 @@ class Gateway:
         await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.is_set():
             log("gateway", logging.ERROR, "The HTTP server has ended.", port=self._port)
-        server.stop()  # type: ignore[no-untyped-call]
+        server.should_exit = True
         reporting.cancel()
         await asyncio.gather(serving, reporting, return_exceptions=True)
         self._inlet.close()
+
+    def _connection(self, *, server_state: uvicorn.server.ServerState, **rest: Any) -> asyncio.Protocol:
+        def hand_over(beginning: bytes) -> asyncio.Protocol:
+            # The faster parser drops the bodies of clients that offer to go on in HTTP/2, as Java's do (uvicorn's issue 2722).
+            is_offering = b"upgrade" in beginning[:_HEAD_BYTES].lower()
+            kind = H11Protocol if is_offering else HttpToolsProtocol
+            return kind(server_state=server_state, **rest)
+
+        return self._inlet.connection(server_state.connections, hand_over)
 
     async def _report(self) -> None:
         while True:
@@ -89,4 +117,11 @@ class Gateway:
         if scope["type"] == "http" and scope["path"].startswith(INLET_PREFIXES):
             await self._inlet(scope, receive, send)
         else:
-            await self._api(scope, receive, send)
+            await self._api(dict(scope), receive, send)  # a copy: the server reads its own again when it sends the answer
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the role."""
+        yield

@@ -1,6 +1,5 @@
 """The public Python client, unchanged, over a real port."""
 
-import asyncio
 import gc
 import socket
 import threading
@@ -12,8 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from granian.constants import Interfaces
-from granian.server.embed import Server
+import uvicorn
 
 from headrace.api.build import build_api
 from headrace.api.services import Services
@@ -40,15 +38,9 @@ class Running:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.base = f"http://127.0.0.1:{port}"
-        self._server = Server(build_api(services), address="127.0.0.1", port=port, interface=Interfaces.ASGINL, log_enabled=False)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run)
+        self._server = uvicorn.Server(uvicorn.Config(build_api(services), port=port, http="h11", lifespan="off", log_config=None))
+        self._thread = threading.Thread(target=self._server.run)
         self._thread.start()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._server.serve())
-        self._loop.close()
 
     def wait(self) -> None:
         deadline = time.monotonic() + 10
@@ -62,7 +54,7 @@ class Running:
         raise AssertionError("the server does not answer")
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.stop)
+        self._server.should_exit = True
         self._thread.join()
 
 
