@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HTTP = {"fastapi", "granian", "pydantic"}
+HTTP = {"fastapi", "uvicorn", "pydantic"}
 LAKE = {"pandas", "pyarrow", "pyiceberg"}
 ENGINE = {"duckdb", "sqlglot"}
 
@@ -18,8 +18,8 @@ ENGINE = {"duckdb", "sqlglot"}
         ("headrace.app.pipeline", HTTP | LAKE | ENGINE),
         ("headrace.app.activation", HTTP | LAKE | ENGINE),
         ("headrace.app.gateway", LAKE | ENGINE),
-        ("headrace.app.lake_writer", {"fastapi", "granian"} | ENGINE),
-        ("headrace.app.scheduler", {"fastapi", "granian"}),
+        ("headrace.app.lake_writer", {"fastapi", "uvicorn"} | ENGINE),
+        ("headrace.app.scheduler", {"fastapi", "uvicorn"}),
     ],
 )
 def test_process_loads_no_library_that_its_role_can_do_without(module: str, unwanted: set[str]) -> None:
