@@ -1,8 +1,9 @@
 """Identities of a record: from ``identityMap`` and from the fields that identity descriptors name."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from headrace.identity.normalise import ECID, LONGEST_BLOCKED, MAX_VALUE_CHARACTERS, fault_of, is_blocked, normalised
 from headrace.model import Identity
@@ -10,8 +11,7 @@ from headrace.model import Identity
 MAX_IDENTITIES = 20
 
 
-@dataclass(slots=True)
-class Extracted:
+class Extracted(msgspec.Struct):
     """The identities of one record.
 
     Attributes:
@@ -21,10 +21,10 @@ class Extracted:
         warnings: What was odd about the record, in words.
     """
 
-    identities: list[Identity] = field(default_factory=list)
+    identities: list[Identity] = []
     primary: Identity | None = None
     graph_fault: str | None = None
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = []
 
 
 NamespaceOf = Callable[[str], int | None]

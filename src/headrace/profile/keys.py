@@ -21,8 +21,12 @@ from hashlib import blake2b
 FORMAT = 1
 
 _SANDBOX = struct.Struct(">I")
-_IDENTITY = struct.Struct(">II")
-_EVENT = struct.Struct(">QI")
+_PERSON = struct.Struct(">cI16s")
+_IDENTITY = struct.Struct(">cII")
+_EVENT = struct.Struct(">cI12sQI12s")
+_KNOWN_EVENT = struct.Struct(">cII12s")
+_TIMER = struct.Struct(">cQI16s")
+_TIMERS = struct.Struct(">cQ")
 _U64 = struct.Struct(">Q")
 _TIME_SHIFT = 1 << 62  # instants before 1970 sort before the later ones
 
@@ -38,12 +42,12 @@ META_FORMAT = b"m:format"
 
 def person_key(sandbox: int, person_id: bytes) -> bytes:
     """Return the key of a person's document."""
-    return b"p" + _SANDBOX.pack(sandbox) + person_id
+    return _PERSON.pack(b"p", sandbox, person_id)
 
 
 def identity_key(sandbox: int, namespace_id: int, value: str) -> bytes:
     """Return the key under which an identity's person stands."""
-    return b"i" + _IDENTITY.pack(sandbox, namespace_id) + value.encode()
+    return _IDENTITY.pack(b"i", sandbox, namespace_id) + value.encode()
 
 
 @lru_cache(maxsize=4096)
@@ -52,7 +56,6 @@ def identity_hash(namespace_id: int, value: str) -> bytes:
     return blake2b(value.encode(), digest_size=12, salt=_SANDBOX.pack(namespace_id)).digest()
 
 
-@lru_cache(maxsize=1024)  # asked for twice an event: by the look-up ahead, and when it is written
 def event_hash(event_id: str) -> bytes:
     """Return the 12 bytes that stand for an event's ``_id``."""
     return blake2b(event_id.encode(), digest_size=12).digest()
@@ -60,7 +63,7 @@ def event_hash(event_id: str) -> bytes:
 
 def event_key(sandbox: int, identity: bytes, timestamp_ms: int, dataset: int, event: bytes) -> bytes:
     """Return the key of a stored event; ``identity`` and ``event`` are hashes."""
-    return b"e" + _SANDBOX.pack(sandbox) + identity + _EVENT.pack(timestamp_ms + _TIME_SHIFT, dataset) + event
+    return _EVENT.pack(b"e", sandbox, identity, timestamp_ms + _TIME_SHIFT, dataset, event)
 
 
 def event_range(sandbox: int, identity: bytes, since_ms: int | None, until_ms: int | None) -> tuple[bytes, bytes]:
@@ -73,17 +76,28 @@ def event_range(sandbox: int, identity: bytes, since_ms: int | None, until_ms: i
 
 def known_event_key(sandbox: int, dataset: int, event: bytes) -> bytes:
     """Return the key that tells that an event of a dataset was applied; ``event`` is its hash."""
-    return b"d" + _IDENTITY.pack(sandbox, dataset) + event
+    return _KNOWN_EVENT.pack(b"d", sandbox, dataset, event)
+
+
+def hash_of_known_event(key: bytes) -> bytes:
+    """Return the event's hash, which ends the key of a known event."""
+    return key[-12:]
 
 
 def timer_key(due_ms: int, sandbox: int, person_id: bytes) -> bytes:
     """Return the key of a person's timer."""
-    return b"t" + _U64.pack(due_ms) + _SANDBOX.pack(sandbox) + person_id
+    return _TIMER.pack(b"t", due_ms, sandbox, person_id)
+
+
+def timers_from(due_ms: int) -> bytes:
+    """Return where the timers due at and after an instant begin."""
+    return _TIMERS.pack(b"t", due_ms)
 
 
 def split_timer_key(key: bytes) -> tuple[int, int, bytes]:
     """Return (due instant, sandbox, person id) of a timer's key."""
-    return _U64.unpack_from(key, 1)[0], _SANDBOX.unpack_from(key, 9)[0], key[13:]
+    _, due_ms, sandbox, person_id = _TIMER.unpack(key)
+    return due_ms, sandbox, person_id
 
 
 def counter_key(sandbox: int, name: str) -> bytes:

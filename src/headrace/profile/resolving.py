@@ -1,7 +1,8 @@
 """From the identities of a record to the one person they belong to."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from headrace.identity.graph import link, see
 from headrace.model import Identity
@@ -10,8 +11,7 @@ from headrace.profile.working_set import WorkingSet
 from headrace.profile.writing import absorb_person, is_larger
 
 
-@dataclass(slots=True)
-class Resolved:
+class Resolved(msgspec.Struct):
     """The person of a record.
 
     Attributes:
@@ -34,6 +34,7 @@ def resolve(
     working: WorkingSet,
     sandbox: int,
     identities: Sequence[Identity],
+    owner_keys: Sequence[bytes],
     *,
     at_ms: int,
     links_dataset: int | None,
@@ -46,13 +47,14 @@ def resolve(
         working: The micro-batch.
         sandbox: Number of the sandbox.
         identities: At least one; with links all become one person's, without only the first counts.
+        owner_keys: For each identity, the key under which its owner stands.
         at_ms: Time of the record (event time, or ingestion time of a record).
         links_dataset: The dataset on whose behalf the identities are linked; None makes no links.
         batch_id: Batch of the record, empty for a streamed one.
         absorbed: Called with (the person that stays, the person that goes) before the latter is forgotten.
     """
     wanted = identities if links_dataset is not None else identities[:1]
-    owners = _owners(working, sandbox, wanted)
+    owners = _owners(working, owner_keys if wanted is identities else owner_keys[:1])
     if owners:
         resolved = Resolved(owners[0], [])
         for other in owners[1:]:
@@ -73,12 +75,17 @@ def resolve(
     return resolved
 
 
-def _owners(working: WorkingSet, sandbox: int, identities: Sequence[Identity]) -> list[Person]:
+def _owners(working: WorkingSet, owner_keys: Sequence[bytes]) -> list[Person]:
     """Return the distinct persons who have the identities, in their order."""
     owners: list[Person] = []
-    for identity in identities:
-        owner = working.owner(sandbox, identity)
-        if owner is not None and all(owner is not other for other in owners):
+    for key in owner_keys:
+        owner = working.owner(key)
+        if owner is None:
+            continue
+        for other in owners:
+            if other is owner:
+                break
+        else:
             owners.append(owner)
     return owners
 

@@ -38,7 +38,7 @@ class WorkingSet:
         self._member_deltas: dict[tuple[int, int], int] = {}
         self._writes: dict[bytes, bytes | None] = {}
         self._sequence = sequence
-        self._timers_from = keys.timer_key(instant_ms, 0, b"")  # skips the tombstones of the timers that fired
+        self._timers_from = keys.timers_from(instant_ms)  # skips the tombstones of the timers that fired
         self._stored_timer: bytes | None = None
         self._is_stored_timer_known = False
         self._new_timers: list[bytes] = []
@@ -78,12 +78,11 @@ class WorkingSet:
         person = self._persons[key] = decode_person(data) if data else None
         return person
 
-    def owner(self, sandbox: int, identity: Identity) -> Person | None:
-        """Return the person who has an identity."""
-        key = keys.identity_key(sandbox, identity.namespace_id, identity.value)
+    def owner(self, key: bytes) -> Person | None:
+        """Return the person who has the identity of a key, None when nobody has it."""
         if key not in self._owners:
             owner = self._state.get(key)
-            self._owners[key] = owner and keys.person_key(sandbox, owner)
+            self._owners[key] = owner and b"p" + key[1:5] + owner
         document = self._owners[key]
         if document is None:
             return None
@@ -123,14 +122,18 @@ class WorkingSet:
         self._drop_timer(sandbox, person)
         self.count(sandbox, keys.PROFILE_COUNTER, -1)
 
-    def add_event(self, sandbox: int, identity: Identity, event: StoredEvent) -> bool:
+    def add_event(self, sandbox: int, identity: Identity, event: StoredEvent, known: bytes) -> bool:
         """Store an event under its primary identity.
 
+        Args:
+            sandbox: Number of the sandbox.
+            identity: The primary identity.
+            event: The event.
+            known: The key that tells whether the dataset has an event of that id.
+
         Returns:
-            False when the dataset has an event of that id already; nothing is stored then.
+            False when it has one already; nothing is stored then.
         """
-        hashed = keys.event_hash(event.event_id)
-        known = keys.known_event_key(sandbox, event.dataset, hashed)
         if known not in self._known_events:
             self._known_events[known] = self._state.get(known) is not None
         if self._known_events[known]:
@@ -138,7 +141,7 @@ class WorkingSet:
         self._known_events[known] = True
         owner = keys.identity_hash(identity.namespace_id, identity.value)
         self._writes[known] = b""
-        key = keys.event_key(sandbox, owner, event.timestamp_ms, event.dataset, hashed)
+        key = keys.event_key(sandbox, owner, event.timestamp_ms, event.dataset, keys.hash_of_known_event(known))
         self._writes[key] = encode_event(event)
         return True
 

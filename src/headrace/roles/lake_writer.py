@@ -37,6 +37,7 @@ RECORDS, FLUSH = "records", "flush"
 IDLE_MS = 1000
 _READ_ENTRIES = 5000
 _CHUNK_ROWS = 10_000
+_YOUNG_OBJECTS = 200_000
 _decode = msgspec.json.Decoder().decode
 
 
@@ -89,6 +90,8 @@ class _Waiting:
 class LakeWriter:
     """Joins the log and the lake; `step` reads a piece of the log, or does one commit."""
 
+    rest_seconds = 0.05  # records wait for the lake in any case, and many small reads cost more than one
+
     def __init__(
         self,
         lake: Lake,
@@ -139,6 +142,10 @@ class LakeWriter:
         self._offset = self._saved.offset
         self._records = self._saved.records
         self._keep_promise()
+        # Tens of thousands of records wait here, none of them in a cycle; with the usual thresholds the collector looked at
+        # all of them again and again.
+        gc.freeze()
+        gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
 
     # --- the role's contract ----------------------------------------------------------------------------------------
 

@@ -189,15 +189,13 @@ class Pipeline:
         return prepared
 
     def _load(self, working: WorkingSet, ready: Iterable[Decoded]) -> None:
-        identities: list[bytes] = []
+        owners: list[bytes] = []
         events: list[bytes] = []
         for item in ready:
-            sandbox = item.record.sandbox
-            for identity in item.extracted.identities:
-                identities.append(keys.identity_key(sandbox, identity.namespace_id, identity.value))
-            if item.dataset.is_event and isinstance(event_id := item.body.get("_id"), str):
-                events.append(keys.known_event_key(sandbox, item.dataset.number, keys.event_hash(event_id)))
-        working.load(identities, events)
+            owners += item.owner_keys
+            if item.known_key:
+                events.append(item.known_key)
+        working.load(owners, events)
 
     def _apply_claim(self, working: WorkingSet, applier: RecordApplier, offset: int, entry: LogEntry) -> bool:
         """Apply a claim check or a part of it; returns whether it is finished."""

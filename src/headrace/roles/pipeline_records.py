@@ -1,8 +1,9 @@
 """What the pipeline does with one record, one timer, one membership diff: identity ► profile ► audiences ► change."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from headrace.activation.changes import changed_paths, outgoing_change, written_paths
 from headrace.audience.streaming import evaluate, forget_long_exited, set_membership, set_timer, take_due
@@ -22,8 +23,7 @@ MAX_AHEAD_MS = 5 * 60_000
 MAX_PROFILE_BYTES = 1 << 20
 
 
-@dataclass(slots=True)  # not frozen: one is made per record, and frozen ones are made several times slower
-class Decoded:
+class Decoded(msgspec.Struct):
     """A record ready to be applied.
 
     Attributes:
@@ -31,14 +31,20 @@ class Decoded:
         body: Its entity; of an event, what somebody reads.
         dataset: How its dataset's records are applied.
         extracted: Its identities.
+        identities: The same, the primary one first.
+        owner_keys: Under which keys of the hot state the owners of `identities` stand.
         event_ms: Time of an event; None for a record, and for an event without a valid one.
+        known_key: Under which key of the hot state it stands that the event is known; empty for what is no event.
     """
 
     record: Record
     body: dict[str, Any]
     dataset: DatasetRules
     extracted: Extracted
-    event_ms: int | None
+    identities: list[Identity]
+    owner_keys: list[bytes]
+    event_ms: int | None = None
+    known_key: bytes = b""
 
 
 class Refusals(dict[str, int]):
@@ -55,8 +61,15 @@ def decode(record: Record, rules: SandboxRules) -> Decoded | None:
     if dataset is None:
         return None
     body = rules.read_body[record.dataset](record.body)
-    event_ms = _time_of(body) if dataset.is_event else None
-    return Decoded(record, body, dataset, dataset.extractor.extract(body), event_ms)
+    extracted = dataset.extractor.extract(body)
+    identities = _primary_first(extracted)
+    owner_keys = [keys.identity_key(record.sandbox, item.namespace_id, item.value) for item in identities]
+    decoded = Decoded(record, body, dataset, extracted, identities, owner_keys)
+    if dataset.is_event:
+        decoded.event_ms = _time_of(body)
+        if isinstance(event_id := body.get("_id"), str):
+            decoded.known_key = keys.known_event_key(record.sandbox, record.dataset, keys.event_hash(event_id))
+    return decoded
 
 
 class LazyProfile:
@@ -86,7 +99,7 @@ class RecordApplier:
         record, body, dataset, extracted = decoded.record, decoded.body, decoded.dataset, decoded.extracted
         is_for_profile = self._is_for_profile(decoded, now_ms)
         links_dataset = self._links_dataset(record, dataset, extracted)
-        identities = _primary_first(extracted)
+        identities = decoded.identities
         if not identities or not (is_for_profile or (links_dataset is not None and len(identities) > 1)):
             return
         sandbox = rules.sandbox.number
@@ -102,6 +115,7 @@ class RecordApplier:
             self._working,
             sandbox,
             identities,
+            decoded.owner_keys,
             at_ms=at_ms,
             links_dataset=links_dataset,
             batch_id=record.batch_id,
@@ -111,7 +125,7 @@ class RecordApplier:
         before = LazyProfile(person, rules)() if not dataset.is_event and is_for_profile else {}
         numbers: set[int] = set()
         if is_for_profile:
-            numbers = self._write(record, body, dataset, extracted, rules, person, resolved.positions[0], at_ms, offset)
+            numbers = self._write(decoded, rules, person, resolved.positions[0], at_ms, offset)
         person.updated_at_ms = max(person.updated_at_ms, record.accepted_at_ms)
         person.offset = offset
         profile = LazyProfile(person, rules)
@@ -161,18 +175,8 @@ class RecordApplier:
             return None
         return record.links_dataset or dataset.number
 
-    def _write(
-        self,
-        record: Record,
-        body: dict[str, Any],
-        dataset: DatasetRules,
-        extracted: Extracted,
-        rules: SandboxRules,
-        person: Person,
-        vertex: int,
-        at_ms: int,
-        offset: int,
-    ) -> set[int]:
+    def _write(self, decoded: Decoded, rules: SandboxRules, person: Person, vertex: int, at_ms: int, offset: int) -> set[int]:
+        record, body, dataset = decoded.record, decoded.body, decoded.dataset
         if not dataset.is_event:
             write_fragment(
                 person,
@@ -185,9 +189,9 @@ class RecordApplier:
                 batch_id=record.batch_id,
             )
             return set()
-        assert extracted.primary is not None  # noqa: S101 - is_for_profile has said so
+        primary = decoded.identities[0]  # there is one, else the event were not for the profile
         event = StoredEvent(dataset.number, body["_id"], at_ms, record.accepted_at_ms, record.batch_id, bytes(record.body))
-        if not self._working.add_event(rules.sandbox.number, extracted.primary, event):
+        if not self._working.add_event(rules.sandbox.number, primary, event, decoded.known_key):
             return set()
         person.events += 1
         person.last_event_ms = max(person.last_event_ms, at_ms)

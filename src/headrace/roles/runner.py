@@ -17,6 +17,7 @@ from headrace.telemetry import log
 LONGEST_WAIT_SECONDS = 0.5  # a lost wake-up must only delay
 _LOOK_SECONDS = 0.02  # between two looks at what rings no bell
 _STATUS_SECONDS = 0.05
+_IDLE_STATUS_SECONDS = 0.02  # the same where work comes in pieces, with pauses: a status costs as much as many records
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _SOUND_SECONDS = 10.0  # a role that has run so long has come past the defect that it met
@@ -25,7 +26,8 @@ _SOUND_SECONDS = 10.0  # a role that has run so long has come past the defect th
 class Role(Protocol):
     """One loop that joins stages.
 
-    A role may have an attribute ``is_waiting``: true while it waits for something that rings no bell.
+    A role may have an attribute ``is_waiting``: true while it waits for something that rings no bell; and ``rest_seconds``: the
+    least time between two looks for work, for a role whose steps cost less per record when they are larger.
     """
 
     def step(self) -> bool:
@@ -119,8 +121,24 @@ class Runner:
                     self._publish(role)
                 continue
             self._caught_up_ms, self._looked_at = instant, looked_at
+            if self._is_rung_soon(role):
+                continue
             self._publish(role)
             self._wakeup.wait(self._patience(role))
+            self._rest(role)
+
+    def _is_rung_soon(self, role: Role) -> bool:
+        """Wait for more work before the idle role publishes its status again; returns whether some has come."""
+        seconds = self._written_at + _IDLE_STATUS_SECONDS - time.monotonic()
+        if seconds <= 0 or self._clock.is_manual or not self._wakeup.wait(min(seconds, self._patience(role))):
+            return False
+        self._rest(role)
+        return True
+
+    def _rest(self, role: Role) -> None:
+        seconds = self._looked_at + getattr(role, "rest_seconds", 0.0) - time.monotonic()
+        if seconds > 0 and not self._clock.is_manual:
+            time.sleep(seconds)
 
     def _patience(self, role: Role) -> float:
         due = role.next_due_ms()
