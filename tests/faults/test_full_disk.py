@@ -19,6 +19,7 @@ from tests.crash.stage import SWISS, send_messages
 from tests.faults.disk import MountRefused, SmallDisk
 from tests.faults.world import ROLES, InBackground, Refusal, Sent, World, messages_by_person
 
+pytestmark = pytest.mark.timeout(180)  # seconds on a machine of one's own; a busy one takes a minute for the start alone
 DISK_MEGA_BYTES = 64
 UPLOAD_BYTES = 6_000_000
 REMEDY = "Free space on the disk of the home folder"
@@ -180,7 +181,7 @@ def test_roles_and_server_that_end_while_the_disk_is_full_come_back(
         world.server.start()
         world.wait_for(lambda: world.server.pid_of("gateway") is not None, "the gateway is up")
         assert world.client.profile("CRMID", known) is not None
-    world.server.wait_until_ready(15)
+    world.server.wait_until_ready()
     check_everything_arrived(world, receiver, sent)
 
 

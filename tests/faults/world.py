@@ -142,7 +142,7 @@ class World:
         """Return the processes of the roles."""
         return {role: self.server.pid_of(role) for role in ROLES}
 
-    def wait_until_settled(self, seconds: float = 40.0) -> dict[str, Any]:
+    def wait_until_settled(self, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until everything that was accepted has gone all the way."""
         return self.client.wait_until_settled(seconds)
 
@@ -157,7 +157,7 @@ class World:
         events = Counter(row["_id"] for row in rows if row.get("_id"))
         return Counter(_person(row) for row in rows if not row.get("_id")), events
 
-    def wait_for(self, is_so: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+    def wait_for(self, is_so: Callable[[], bool], what: str, *, seconds: float = 40.0) -> None:
         """Wait until something is so."""
         deadline = time.monotonic() + seconds
         while not is_so():
