@@ -68,8 +68,6 @@ class Activation:
     for the disk on a second thread.
     """
 
-    rest_seconds = 0.005
-
     def __init__(
         self,
         *,

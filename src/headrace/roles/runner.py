@@ -17,7 +17,6 @@ from headrace.telemetry import log
 LONGEST_WAIT_SECONDS = 0.5  # a lost wake-up must only delay
 _LOOK_SECONDS = 0.02  # between two looks at what rings no bell
 _STATUS_SECONDS = 0.05
-_IDLE_STATUS_SECONDS = 0.02  # the same where work comes in pieces, with pauses: a status costs as much as many records
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _SOUND_SECONDS = 10.0  # a role that has run so long has come past the defect that it met
@@ -121,19 +120,9 @@ class Runner:
                     self._publish(role)
                 continue
             self._caught_up_ms, self._looked_at = instant, looked_at
-            if self._is_rung_soon(role):
-                continue
             self._publish(role)
             self._wakeup.wait(self._patience(role))
             self._rest(role)
-
-    def _is_rung_soon(self, role: Role) -> bool:
-        """Wait for more work before the idle role publishes its status again; returns whether some has come."""
-        seconds = self._written_at + _IDLE_STATUS_SECONDS - time.monotonic()
-        if seconds <= 0 or self._clock.is_manual or not self._wakeup.wait(min(seconds, self._patience(role))):
-            return False
-        self._rest(role)
-        return True
 
     def _rest(self, role: Role) -> None:
         seconds = self._looked_at + getattr(role, "rest_seconds", 0.0) - time.monotonic()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.clock import ManualClock
+from headrace.clock import ManualClock, SystemClock
 from headrace.errors import Transient
 from headrace.roles import runner
 from headrace.roles.runner import Role, Runner
@@ -24,6 +24,9 @@ class FakeTime:
 
     def monotonic(self) -> float:
         return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 class FakeWakeup:
@@ -186,3 +189,24 @@ def test_role_that_does_not_close_does_not_hide_the_first_fault(stage: Stage, mo
     stage.acts = [fails(Transient("busy", retry_after_seconds=3))]
     stage.runner.run()
     assert stage.pauses() == [3]
+
+
+def test_role_with_a_rest_is_not_asked_again_before_it_is_over(stage: Stage) -> None:
+    class Ringing(FakeWakeup):
+        def wait(self, timeout_seconds: float | None) -> bool:
+            return True
+
+    class Resting(FakeRole):
+        rest_seconds = 0.05
+
+    looked_at: list[float] = []
+
+    def look() -> bool:
+        looked_at.append(stage.time.now)
+        if len(looked_at) == 4:
+            resting.stop()
+        return False
+
+    resting = Runner("lake_writer", lambda: Resting(look), SystemClock(), Ringing(stage.time), stage.board)
+    resting.run()
+    assert [round(at - looked_at[0], 3) for at in looked_at] == [0, 0.05, 0.1, 0.15]

@@ -8,7 +8,7 @@ converted value by value, and what its type cannot hold becomes null.
 import datetime
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import msgspec
@@ -26,28 +26,43 @@ _encode = msgspec.json.Encoder().encode
 def table_of(rows: Sequence[LakeRow], schema: pa.Schema, batch_id: str) -> pa.Table:
     """Return ``rows`` as a table with the columns of ``schema``, which holds those of Headrace too."""
     entities = [row.entity for row in rows]
-    present = _keys(entities)
     meta = {
         OFFSET: pa.array([row.offset for row in rows], pa.int64()),
         ROW: pa.array([row.number for row in rows], pa.int32()),
         BATCH: pa.array([batch_id] * len(rows), pa.string()),
         ACCEPTED_AT: pa.array([row.accepted_at_ms * 1000 for row in rows], pa.timestamp("us", tz="UTC")),
     }
-    arrays = [
-        meta[field.name] if field.name in META_NAMES else _child(entities, field, field.name in present) for field in schema
-    ]
+    named = _Objects(entities)
+    arrays = [meta[field.name] if field.name in META_NAMES else _child(named, field) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _keys(objects: Sequence[Mapping[str, Any] | None]) -> set[str]:
-    return set().union(*(item for item in objects if item))
+class _Objects:
+    """Objects of one level, some of them missing, and what the columns below are made of."""
+
+    def __init__(self, objects: Sequence[Mapping[str, Any] | None]) -> None:
+        self._objects = objects
+        self._keys: set[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def values(self, name: str) -> list[Any] | None:
+        """Return what each object has under ``name``, None when no object has it."""
+        try:
+            return [item[name] for item in self._objects]  # type: ignore[index]
+        except (KeyError, TypeError):  # not everywhere, as with most columns of a wide schema
+            pass
+        if self._keys is None:
+            self._keys = set().union(*(item for item in self._objects if item))
+        if name not in self._keys:
+            return None
+        return [None if item is None else item.get(name) for item in self._objects]
 
 
-def _child(objects: Sequence[Mapping[str, Any] | None], field: pa.Field, is_present: bool) -> pa.Array:
-    if not is_present:
-        return pa.nulls(len(objects), field.type)
-    name = field.name
-    return _column([None if item is None else item.get(name) for item in objects], field)
+def _child(objects: _Objects, field: pa.Field) -> pa.Array:
+    values = objects.values(field.name)
+    return pa.nulls(len(objects), field.type) if values is None else _column(values, field)
 
 
 def _column(values: list[Any], field: pa.Field) -> pa.Array:
@@ -63,29 +78,38 @@ def _column(values: list[Any], field: pa.Field) -> pa.Array:
     return _scalars(values, type_)
 
 
+def _only(kind: type, values: list[Any]) -> list[Any]:
+    """Return ``values`` with None in the place of what is no ``kind``; values come from JSON, so no subclasses are met."""
+    if set(map(type, values)) <= {kind, type(None)}:
+        return values
+    return [value if type(value) is kind else None for value in values]
+
+
+def _mask(values: list[Any]) -> pa.Array | None:
+    return pa.array([value is None for value in values], pa.bool_()) if None in values else None
+
+
 def _structs(values: list[Any], type_: pa.DataType) -> pa.Array:
-    objects = [value if isinstance(value, dict) else None for value in values]
-    present = _keys(objects)
-    children = [_child(objects, child, child.name in present) for child in type_.fields]
-    mask = pa.array([item is None for item in objects], pa.bool_())
-    return pa.StructArray.from_arrays(children, fields=list(type_.fields), mask=mask)
+    objects = _only(dict, values)
+    named = _Objects(objects)
+    children = [_child(named, child) for child in type_.fields]
+    return pa.StructArray.from_arrays(children, fields=list(type_.fields), mask=_mask(objects))
 
 
 def _lists(values: list[Any], type_: pa.DataType) -> pa.Array:
-    lists = [value if isinstance(value, list) else None for value in values]
-    items = [item for value in lists if value for item in value]
-    mask = pa.array([value is None for value in lists], pa.bool_())
-    return pa.ListArray.from_arrays(_offsets(lists), _column(items, type_.value_field), type=type_, mask=mask)
+    lists = _only(list, values)
+    items = list(chain.from_iterable(filter(None, lists)))
+    return pa.ListArray.from_arrays(_offsets(lists), _column(items, type_.value_field), type=type_, mask=_mask(lists))
 
 
 def _maps(values: list[Any], type_: pa.DataType) -> pa.Array:
-    maps = [value if isinstance(value, dict) else None for value in values]
-    keys = [key for value in maps if value for key in value]
+    maps = _only(dict, values)
+    keys = list(chain.from_iterable(filter(None, maps)))
     items = [item for value in maps if value for item in value.values()]
-    offsets = _offsets(maps)
-    # A map array takes its nulls from null offsets, except for the last, which always ends the last entry.
-    starts = pa.array([None if value is None else start for value, start in zip(maps, offsets.to_pylist(), strict=False)])
-    ends = pa.concat_arrays([starts.cast(pa.int32()), offsets[-1:]])
+    ends = _offsets(maps)
+    if None in maps:  # a map array takes its nulls from null offsets, except for the last, which always ends the last entry
+        starts = pa.array([None if value is None else start for value, start in zip(maps, ends.to_pylist(), strict=False)])
+        ends = pa.concat_arrays([starts.cast(pa.int32()), ends[-1:]])
     return pa.MapArray.from_arrays(ends, pa.array(keys, pa.string()), _column(items, type_.item_field), type=type_)
 
 
@@ -102,7 +126,7 @@ def _scalars(values: list[Any], type_: pa.DataType) -> pa.Array:
             return _instants(values)
         if pa.types.is_date(type_):
             return pa.array(values, pa.string()).cast(type_)
-        if not (_is_numeric(type_) and any(map(_is_boolean, values))):
+        if not (_is_numeric(type_) and bool in set(map(type, values))):
             return pa.array(values, type_)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError):
         pass  # some value does not fit: find out which
@@ -113,10 +137,6 @@ def _scalars(values: list[Any], type_: pa.DataType) -> pa.Array:
 def _is_numeric(type_: pa.DataType) -> bool:
     # Arrow takes a boolean for a number without a word.
     return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
-
-
-def _is_boolean(value: Any) -> bool:
-    return isinstance(value, bool)
 
 
 def _instants(values: list[Any]) -> pa.Array:
