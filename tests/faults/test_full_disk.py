@@ -19,7 +19,7 @@ from tests.crash.stage import SWISS, send_messages
 from tests.faults.disk import MountRefused, SmallDisk
 from tests.faults.world import ROLES, InBackground, Refusal, Sent, World, messages_by_person
 
-pytestmark = pytest.mark.timeout(180)  # seconds on a machine of one's own; a busy one takes a minute for the start alone
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 DISK_MEGA_BYTES = 64
 UPLOAD_BYTES = 6_000_000
 REMEDY = "Free space on the disk of the home folder"

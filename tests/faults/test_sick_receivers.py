@@ -13,7 +13,7 @@ from headrace.testing.server import Server
 from tests.crash.stage import SWISS, send_messages
 from tests.faults.world import World, messages_by_person
 
-pytestmark = pytest.mark.timeout(180)  # seconds on a machine of one's own; a busy one takes a minute for the start alone
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 START = "2027-03-01T10:00:00Z"
 FIRST_WAIT_SECONDS, SECOND_WAIT_SECONDS = 15, 30
 ASKED_WAIT_SECONDS = 60
