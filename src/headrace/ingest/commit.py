@@ -2,7 +2,8 @@
 
 All bookkeeping happens in the event loop; a thread does nothing but append. While it appends, newcomers gather in the next
 group, so the group grows with the load by itself. Under load the next append also lingers a little for the requests that are
-being read, because their number is known: about as many as were acknowledged together a moment ago.
+being read, because their number is known: about as many as were on their way a moment ago, stored or gathered. Without the latter
+the clients would fall into two halves, each of which is synced while the other one is gathered, at twice the syncs.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from headrace.telemetry import log
 Outcome = HeadraceError | None
 """Why a group was not stored; None when it was."""
 
-_LIGHT_LOAD = 4  # requests in a group below which nobody waits for others
+_LIGHT_LOAD = 8  # requests on their way below which nobody waits for others
 _JOIN_SECONDS = 30.0
 _FAULT_SECONDS = 10.0
 
@@ -152,7 +153,7 @@ class GroupCommit:
         self._fault, self._failed_at = str(outcome or ""), time.monotonic()
         self._waiting_bytes -= sum(map(len, group.records)) + sum(map(len, group.quarantined))
         # The load falls slowly in this figure, so that one small group between large ones does not end the lingering.
-        self._expected = max(len(group.waiters), self._expected * 3 // 4)
+        self._expected = max(len(group.waiters) + len(self._open.waiters), self._expected * 3 // 4)
         for waiter in group.waiters:
             if not waiter.done():  # a request may have been cancelled
                 waiter.set_result(outcome)

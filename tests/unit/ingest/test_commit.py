@@ -80,12 +80,28 @@ def test_under_load_an_append_lingers_until_as_many_have_come_as_before() -> Non
         topic = SlowTopic()
         commit = commit_on(topic, linger_ms=5000)
         topic.gate.release(9)
-        await asyncio.gather(*(commit.submit([b"a"]) for _ in range(8)))
-        early = [commit.submit([b"b"]) for _ in range(7)]
+        await asyncio.gather(*(commit.submit([b"a"]) for _ in range(12)))
+        early = [commit.submit([b"b"]) for _ in range(11)]
         await asyncio.sleep(0.02)
         assert len(topic.appends) == 1
         await asyncio.gather(*early, commit.submit([b"b"]))
-        assert topic.appends[1] == [b"b"] * 8
+        assert topic.appends[1] == [b"b"] * 12
+        commit.close()
+
+    asyncio.run(scenario())
+
+
+def test_under_load_those_gathered_during_an_append_wait_for_those_that_it_answers() -> None:
+    async def scenario() -> None:
+        topic = SlowTopic()
+        commit = commit_on(topic, linger_ms=5000)
+        first = [commit.submit([b"a"]) for _ in range(6)]
+        await asyncio.sleep(0.01)
+        gathered = [commit.submit([b"b"]) for _ in range(6)]
+        topic.gate.release(2)
+        await asyncio.gather(*first)
+        await asyncio.gather(*gathered, *(commit.submit([b"c"]) for _ in range(6)))
+        assert topic.appends == [[b"a"] * 6, [b"b"] * 6 + [b"c"] * 6]
         commit.close()
 
     asyncio.run(scenario())
@@ -96,7 +112,7 @@ def test_lingering_ends_by_itself() -> None:
         topic = SlowTopic()
         commit = commit_on(topic, linger_ms=1)
         topic.gate.release(9)
-        await asyncio.gather(*(commit.submit([b"a"]) for _ in range(8)))
+        await asyncio.gather(*(commit.submit([b"a"]) for _ in range(12)))
         assert await commit.submit([b"b"]) is None
         commit.close()
 
