@@ -74,7 +74,7 @@ class Gateway:
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level=logging.WARNING,
+                log_level=logging.ERROR,  # below it every request that offers HTTP/2 is a line
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
