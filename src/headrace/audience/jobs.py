@@ -134,9 +134,24 @@ class SegmentJobs:
         self._audiences = audiences
 
     def create(
-        self, sandbox: Sandbox, ids: Sequence[str], *, source: str = "api", schedule_id: str = "", request_id: str = ""
+        self,
+        sandbox: Sandbox,
+        ids: Sequence[str],
+        *,
+        job_id: str = "",
+        source: str = "api",
+        schedule_id: str = "",
+        request_id: str = "",
     ) -> Job:
         """Make a job for some audiences and what they depend on, or (``*``) for all.
+
+        Args:
+            sandbox: The sandbox.
+            ids: Ids of the audiences.
+            job_id: Its id, when it follows from something else; a job that has it already is returned as it is.
+            source: ``api`` or ``scheduler``.
+            schedule_id: The schedule that makes it.
+            request_id: The request that makes it.
 
         Raises:
             JobInvalid: No audience is named, one does not exist, or none can be evaluated.
@@ -145,6 +160,8 @@ class SegmentJobs:
         segments = () if EVERY_AUDIENCE in ids else tuple(self._segment(item) for item in self._wanted(sandbox, ids))
         now_ms = self._clock.now_ms()
         with self._control.write(is_configuration=False) as connection:
+            if job_id and (present := store.job_row(connection, sandbox.number, job_id)) is not None:
+                return _job_of(present)
             waiting = store.count_jobs(connection, sandbox.number, (NEW, QUEUED))
             if waiting >= MOST_WAITING:
                 raise JobsWaiting(f"{waiting} segment jobs wait already; {MOST_WAITING} may.", retry_after_seconds=60)
@@ -156,7 +173,7 @@ class SegmentJobs:
                 request_id=request_id,
                 batch_id=uuid.uuid4().hex,
             )
-            job = Job(str(uuid.uuid4()), sandbox.number, NEW, body, now_ms, now_ms)
+            job = Job(job_id or str(uuid.uuid4()), sandbox.number, NEW, body, now_ms, now_ms)
             store.add_job(connection, _row_of(job))
         return job
 

@@ -167,19 +167,18 @@ class Schedules:
         with self._control.read() as connection:
             return store.next_fire_at(connection)
 
-    def take_due(self) -> list[Schedule]:
-        """Return the schedules that are due, each moved to its next instant; one that was missed often runs once."""
-        now_ms = self._clock.now_ms()
+    def due(self) -> list[Schedule]:
+        """Return the schedules that are due, oldest first; they stay so until `advance`."""
         with self._control.read() as connection:
-            if (earliest := store.next_fire_at(connection)) is None or earliest > now_ms:
-                return []
+            return [_schedule_of(row) for row in store.due_schedules(connection, self._clock.now_ms())]
+
+    def advance(self, schedule: Schedule) -> None:
+        """Move a schedule that has run to its next instant from now; one that was missed often has run once."""
+        now_ms = self._clock.now_ms()
+        body = msgspec.structs.replace(schedule.body, last_fired_at=now_ms)
+        following = self._next(parse_cron(schedule.body.cron), now_ms)
         with self._control.write(is_configuration=False) as connection:
-            due = [_schedule_of(row) for row in store.due_schedules(connection, now_ms)]
-            for item in due:
-                body = msgspec.structs.replace(item.body, last_fired_at=now_ms)
-                following = self._next(parse_cron(item.body.cron), now_ms)
-                store.change_schedule(connection, item.id, {"next_fire_at": following, "body": msgspec.to_builtins(body)})
-        return due
+            store.change_schedule(connection, schedule.id, {"next_fire_at": following, "body": msgspec.to_builtins(body)})
 
     def _next(self, cron: Cron, now_ms: int) -> int:
         found = cron.next_after(now_ms)

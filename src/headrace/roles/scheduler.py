@@ -5,13 +5,14 @@ its own; one that fails rests for a while and stops none of the others.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headrace.audience.jobs import SegmentJobs
 from headrace.audience.run import JobRunner
-from headrace.audience.schedules import SEGMENTATION, Schedules
+from headrace.audience.schedules import SEGMENTATION, Schedule, Schedules
 from headrace.clock import Clock
 from headrace.errors import HeadraceError, Transient
 from headrace.model import Sandbox
@@ -20,6 +21,7 @@ from headrace.telemetry import log
 
 _FIRST_REST_MS = 1_000
 _LONGEST_REST_MS = 60_000
+_JOBS = uuid.UUID("0d3c5a1e-6f0b-5d2a-9c57-7b1f6a2f4d10")  # in whose name the ids of scheduled jobs are made
 
 
 class Task(Protocol):
@@ -159,11 +161,18 @@ class ScheduledJobs:
     def step(self) -> bool:
         """Make the jobs that are due; returns whether there were any."""
         sandboxes = {sandbox.number: sandbox for sandbox in self._known_sandboxes()}
-        due = [item for item in self._schedules.take_due() if item.body.type == SEGMENTATION]
+        due = self._schedules.due()
+        fault: Transient | None = None
         for item in due:
             sandbox = sandboxes.get(item.sandbox)
-            if sandbox is not None:
-                self._make(sandbox, item.id, item.body.segments)
+            try:
+                if sandbox is not None and item.body.type == SEGMENTATION:
+                    self._make(sandbox, item)
+                self._schedules.advance(item)
+            except Transient as error:  # it stays due; the others need not wait for it
+                fault = error
+        if fault is not None:
+            raise fault
         return bool(due)
 
     def _known_sandboxes(self) -> Sequence[Sandbox]:
@@ -174,11 +183,15 @@ class ScheduledJobs:
             self._seen_revision = revision
         return sandboxes
 
-    def _make(self, sandbox: Sandbox, schedule_id: str, segments: Iterable[str]) -> None:
+    def _make(self, sandbox: Sandbox, schedule: Schedule) -> None:
+        # Made first, then the schedule moves on: after a crash in between the same id makes no second job.
+        job_id = str(uuid.uuid5(_JOBS, f"{schedule.id} {schedule.next_fire_at}"))
         try:
-            self._jobs.create(sandbox, list(segments), source="scheduler", schedule_id=schedule_id)
-        except HeadraceError as fault:  # audiences that are gone, too many jobs: the schedule goes on with its next run
-            log("scheduler", logging.WARNING, "A scheduled segment job was not made.", schedule=schedule_id, reason=str(fault))
+            self._jobs.create(sandbox, schedule.body.segments, job_id=job_id, source="scheduler", schedule_id=schedule.id)
+        except Transient:
+            raise
+        except HeadraceError as fault:  # audiences that are gone: the schedule goes on with its next run
+            log("scheduler", logging.WARNING, "A scheduled segment job was not made.", schedule=schedule.id, reason=str(fault))
 
     def next_due_ms(self) -> int | None:
         """Return when the next schedule is due."""

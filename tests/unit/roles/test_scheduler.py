@@ -114,6 +114,24 @@ def test_every_sandbox_is_evaluated_daily(scheduled: ScheduledJobs, jobs: Segmen
     assert scheduled.next_due_ms() == due + DAY_MS
 
 
+def test_scheduled_run_is_neither_lost_nor_made_twice_by_a_crash(
+    scheduled: ScheduledJobs, jobs: SegmentJobs, clock: ManualClock, prod: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled.step()
+    due = scheduled.next_due_ms()
+    assert due is not None
+    clock.move_to(due)
+    for place in ((SegmentJobs, "create"), (Schedules, "advance")):  # before the job is made, and before the schedule moves on
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, lambda *_, **__: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                scheduled.step()
+    assert scheduled.next_due_ms() == due
+    assert [scheduled.step(), scheduled.step()] == [True, False]
+    (job,) = jobs.all(prod)
+    assert (job.created_at, scheduled.next_due_ms()) == (due, due + DAY_MS)
+
+
 def test_runs_that_were_missed_are_made_up_for_once(
     scheduled: ScheduledJobs, jobs: SegmentJobs, clock: ManualClock, prod: Sandbox
 ) -> None:
