@@ -121,7 +121,7 @@ def test_scheduled_run_is_neither_lost_nor_made_twice_by_a_crash(
     due = scheduled.next_due_ms()
     assert due is not None
     clock.move_to(due)
-    for owner, name in ((SegmentJobs, "create"), (Schedules, "advance")):  # before the job is made, and before the schedule moves on
+    for owner, name in ((SegmentJobs, "create"), (Schedules, "advance")):  # the job is not made; the schedule does not move on
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, lambda *_, **__: 1 / 0)
             with pytest.raises(ZeroDivisionError):
