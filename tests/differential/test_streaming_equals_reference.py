@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from headrace.clock import iso_millis
 from headrace.pql.bind import Names, bind
+from headrace.pql.compile.kept import Kept
 from headrace.pql.compile.streaming import StreamingAudience, compile_streaming
 from headrace.pql.errors import PqlError
 from headrace.pql.parser import parse
@@ -138,15 +140,18 @@ def test_streaming_equals_reference(
         assume(False)
     program = compile_streaming([StreamingAudience(1, "q", bound)], {})
     assert program.unsupported == {}
+    stored = msgspec.msgpack.Decoder(dict[int, msgspec.Raw])
     read_event = json_reader(program.event_paths | {("eventType",)})
     seen = fragment_reader(program.profile_paths)(encode_record(profile))
-    kept: dict[int, Any] = {}
+    kept: Kept = {}
     members: set[int] = set()
     dues: dict[int, int] = {}
     events: list[dict[str, Any]] = []
     now = START_MS
 
     def check(instant: int) -> bool:
+        nonlocal kept
+        kept = stored.decode(msgspec.msgpack.encode(kept))  # as the person's document is between two records
         program.evaluate({1}, seen, kept, members, dues, instant)
         wanted: bool = evaluate(bound, profile, events, now=instant)
         assert (1 in members) == wanted, (query, events, profile, instant - START_MS)

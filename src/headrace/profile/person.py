@@ -48,7 +48,7 @@ class Person(msgspec.Struct, array_like=True):
         fragments: Record fragments.
         member_since: Number of each audience that the person is in → when it began (epoch ms).
         exited_at: Number of each audience that the person has left within the last 30 days → when (epoch ms).
-        kept: Track → what streaming audiences need of past events (`pql.compile.streaming`).
+        kept: Track → what streaming audiences need of past events (`pql.compile.kept`).
         dues: Audience number → instant at which time alone can change the membership.
         timer_ms: The earliest of ``dues``, as set in the timer queue; 0 without one.
         events: Events applied.
@@ -63,7 +63,7 @@ class Person(msgspec.Struct, array_like=True):
     fragments: list[Fragment] = []
     member_since: dict[int, int] = {}
     exited_at: dict[int, int] = {}
-    kept: dict[int, Any] = {}
+    kept: dict[int, msgspec.Raw] = {}
     dues: dict[int, int] = {}
     timer_ms: int = 0
     events: int = 0

@@ -1,10 +1,11 @@
 """Chains over what is kept of events: for each term, the sorted times of the events that satisfy its condition."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headrace.pql.compile.instants import shift
+from headrace.pql.compile.kept import Kept, entries
 from headrace.pql.compile.runtime import Moment, Range
 from headrace.pql.tree import Unit
 
@@ -61,9 +62,9 @@ class Term:
     min_count: int
     max_count: int | None
 
-    def times(self, kept: Mapping[int, Times], moment: Moment) -> tuple[Times, int, int]:
+    def times(self, kept: Kept, moment: Moment) -> tuple[Times, int, int]:
         """Return the kept times and the part of them (first, end) that lies in ``ranges`` now; notes the next changes."""
-        times = kept.get(self.track) or ()
+        times: Times = entries(kept, self.track) or ()
         first, end = 0, len(times)
         for item in self.ranges:
             low, high = item.span(moment.now)
@@ -86,9 +87,9 @@ class CountedTerm:
         self._ranges = term.ranges
         self._count = term.min_count
 
-    def __call__(self, moment: Moment, kept: Mapping[int, Times]) -> bool:
+    def __call__(self, moment: Moment, kept: Kept) -> bool:
         """Return whether the chain holds now."""
-        times = kept.get(self._track)
+        times = entries(kept, self._track)
         if not times:
             return False
         first, end = 0, len(times)
@@ -113,7 +114,7 @@ class EventSequence:
     def __init__(self, terms: tuple[Term, ...]) -> None:
         self.terms = terms
 
-    def __call__(self, moment: Moment, kept: Mapping[int, Times]) -> bool:
+    def __call__(self, moment: Moment, kept: Kept) -> bool:
         """Return whether the chain holds now."""
         windows = []
         for term in self.terms:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from headrace.pql import tree as t
+from headrace.pql.compile.kept import reading
 from headrace.pql.compile.shared_fields import SharedFields
 from headrace.pql.compile.source import Module
 from headrace.pql.compile.tracks import Track, conjuncts, joined, names_type
@@ -75,7 +76,7 @@ def _kept(module: Module, track: Track) -> list[str]:
         tests.append(f"e[0] >= now - {track.lookback_ms}")
     if track.cap is not None:
         tests.append(f"len(e) < {track.cap}")
-    return [f"e = k.get({track.key})", f"if {' and '.join(tests)}:", "    e.append(at)", "else:", f"    {add}"]
+    return [*reading("e", track.key), f"if {' and '.join(tests)}:", "    e.append(at)", "else:", f"    {add}"]
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ All of them need windows that follow now at fixed distances; everything else run
 from dataclasses import dataclass
 
 from headrace.pql.compile.chains import CountedTerm, EventSequence, Term
+from headrace.pql.compile.kept import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _indented(lines: list[str]) -> list[str]:
 def _newest(name: str, term: Term, window: Window, count: int) -> list[str]:
     """Set ``v<name>`` to the ``count``-th newest time in the window, or return False; ``e<name>`` counts the times so far."""
     lines = [
-        f"{name} = k.get({term.track})",
+        *reading(name, term.track),
         f"if not {name}:",
         "    return False",
         *_end(name, window),
@@ -98,7 +99,7 @@ def _counted(term: Term, window: Window) -> list[str]:
 def _then_one(first: Term, first_window: Window, second: Term, second_window: Window) -> list[str]:
     """The newest event of the second term leaves the most room for one of the first before it."""
     lines = ["now = x.now", *_newest("b", second, second_window, 1)]
-    lines += [f"a = k.get({first.track})", "if not a:", "    return False", *_end("a", first_window)]
+    lines += [*reading("a", first.track), "if not a:", "    return False", *_end("a", first_window)]
     lines += ["i = min(ea, bisect_left(a, vb))", "if i == 0:", "    return False", "va = a[i - 1]"]
     if first_window.low is not None:
         lines += [f"if va < now + {first_window.low}:", "    return False"]
@@ -116,7 +117,7 @@ def _then_none(first: Term, first_window: Window, second: Term, second_window: W
     return [
         "now = x.now",
         *_newest("a", first, first_window, 1),
-        f"b = k.get({second.track})",
+        *reading("b", second.track),
         "if b:",
         *_indented([*_end("b", second_window), *blocked]),
         *_leaving("a", first_window),

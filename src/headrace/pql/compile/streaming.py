@@ -11,6 +11,8 @@ from typing import Any
 
 from headrace.pql import tree as t
 from headrace.pql.compile import tracks
+from headrace.pql.compile.kept import NAMESPACE as KEPT_NAMESPACE
+from headrace.pql.compile.kept import Kept
 from headrace.pql.compile.observing import Observer, observer
 from headrace.pql.compile.runtime import Moment
 from headrace.pql.compile.source import Module, Unsupported
@@ -35,7 +37,6 @@ class StreamingAudience:
     query: t.Bound
 
 
-Kept = dict[int, Any]
 ProfileView = Callable[[], Mapping[str, Any]]
 Query = Callable[[Mapping[str, Any], Mapping[int, Any], set[int], Moment], bool]
 
@@ -195,7 +196,7 @@ class Program:
             done.update(present)
             self._evaluate_each(present, profile, kept, members, dues, moment, changed)
 
-    def absorb(self, kept: Kept, other: Mapping[int, Any]) -> None:
+    def absorb(self, kept: Kept, other: Kept) -> None:
         """Join what is kept of another person's events, when both become one person."""
         tracks.absorb(kept, other)
 
@@ -298,7 +299,7 @@ class _Compilation:
         self._book = book
         self._audience = audience
         self._reader = TrackReader(book, audience.number)
-        module.namespace.update(events_of=tracks.events_of, bisect_left=bisect_left, bisect_right=bisect_right)
+        module.namespace.update(KEPT_NAMESPACE, events_of=tracks.events_of, bisect_left=bisect_left, bisect_right=bisect_right)
 
     def name(self) -> str:
         test = self._reader.kept_test(self._audience.query)

@@ -15,6 +15,8 @@ from typing import Any
 from headrace.pql import tree as t
 from headrace.pql.compile.bounds import depends_on_now, moving_bound
 from headrace.pql.compile.chains import CountedTerm, EventSequence, LabelBound, LabelRange, Term
+from headrace.pql.compile.kept import Kept
+from headrace.pql.compile.kept import entries as entries_of
 from headrace.pql.compile.runtime import Range
 
 TIMESTAMP = "timestamp"
@@ -48,9 +50,9 @@ class Track:
     event_type: str | None = None
     predicate: EventPredicate = lambda event: True
 
-    def add(self, kept: dict[int, Any], event: Mapping[str, Any], at_ms: int, now_ms: int) -> None:
+    def add(self, kept: Kept, event: Mapping[str, Any], at_ms: int, now_ms: int) -> None:
         """Add an event that satisfies the condition, and drop what no audience looks back to any more."""
-        entries = kept.get(self.key)
+        entries = entries_of(kept, self.key)
         if entries is None:
             entries = kept[self.key] = []
         if self.paths is not None:
@@ -79,19 +81,19 @@ def _event_order(entry: list[Any]) -> tuple[int, str]:
     return entry[0], entry[1]
 
 
-def events_of(kept: Mapping[int, Any], key: int, now_ms: int, lookback_ms: int | None) -> list[Any]:
+def events_of(kept: Kept, key: int, now_ms: int, lookback_ms: int | None) -> list[Any]:
     """Return the kept events of an event track in order of time."""
-    entries = kept.get(key) or []
+    entries = entries_of(kept, key) or []
     first = 0 if lookback_ms is None else bisect_left(entries, now_ms - lookback_ms, key=_event_time)
     return [entry[2] for entry in entries[first:]]
 
 
-def absorb(into: dict[int, Any], other: Mapping[int, Any]) -> None:
+def absorb(into: Kept, other: Kept) -> None:
     """Join what is kept of another person's events."""
-    for key, entries in other.items():
-        present = into.get(key)
+    for key in other:
+        entries, present = entries_of(other, key), entries_of(into, key)
         if not present:
-            into[key] = list(entries)
+            into[key] = list(entries or ())
         elif entries:
             is_events = isinstance(present[0], list)
             into[key] = sorted([*present, *entries], key=_event_order if is_events else None)
