@@ -144,7 +144,7 @@ def test_streaming_equals_reference(
     read_event = json_reader(program.event_paths | {("eventType",)})
     seen = fragment_reader(program.profile_paths)(encode_record(profile))
     kept: Kept = {}
-    members: set[int] = set()
+    members: dict[int, int] = {}
     dues: dict[int, int] = {}
     events: list[dict[str, Any]] = []
     now = START_MS

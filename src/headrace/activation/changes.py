@@ -63,7 +63,10 @@ def outgoing_change(
         attributes_written=written,
         attributes_changed=changed,
         are_identities_changed=are_identities_changed,
-        **_present_state(paths, person, profile),
+        attributes=restricted(profile, paths),
+        identities=tuple(person.identities),
+        member_since=person.member_since,
+        exited_at=person.exited_at,
     )
 
 
@@ -88,14 +91,8 @@ def backfill_change(
         are_identities_changed=False,
         backfill_flow=flow_id,
         backfill_audiences=audiences,
-        **_present_state(paths, person, profile),
+        attributes=restricted(profile, paths),
+        identities=tuple(person.identities),
+        member_since=person.member_since,
+        exited_at=person.exited_at,
     )
-
-
-def _present_state(paths: Paths, person: Person, profile: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "attributes": restricted(profile, paths),
-        "identities": tuple(person.identities),
-        "member_since": person.member_since,
-        "exited_at": person.exited_at,
-    }

@@ -34,12 +34,16 @@ def evaluate(
     Returns:
         What changed, in the order of evaluation.
     """
-    members = set(person.member_since)
+    members = person.member_since
     changes = []
     for number in program.evaluate(numbers, profile, person.kept, members, person.dues, now_ms):
-        change = set_membership(working, sandbox, person, number, number in members, now_ms)
-        if change is not None:
-            changes.append(change)
+        is_member = number in members
+        if is_member:
+            person.exited_at.pop(number, None)
+        else:
+            person.exited_at[number] = now_ms
+        working.count_member(sandbox, number, 1 if is_member else -1)
+        changes.append(MembershipChange(number, is_member, now_ms))
     set_timer(working, sandbox, person)
     return changes
 

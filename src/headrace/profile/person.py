@@ -78,9 +78,10 @@ class Person(msgspec.Struct, array_like=True):
 
     def position_of(self, identity: Identity) -> int | None:
         """Return the position of an identity among the vertices, None when it is not the person's."""
-        key = identity.key
+        value, namespace_id = identity.value, identity.namespace_id
         for position, vertex in enumerate(self.vertices):
-            if vertex.identity.key == key:
+            present = vertex.identity
+            if present.value == value and present.namespace_id == namespace_id:
                 return position
         return None
 

@@ -54,7 +54,7 @@ def resolve(
         absorbed: Called with (the person that stays, the person that goes) before the latter is forgotten.
     """
     wanted = identities if links_dataset is not None else identities[:1]
-    owners = _owners(working, owner_keys if wanted is identities else owner_keys[:1])
+    owners = _owners(working, wanted, owner_keys)
     if owners:
         resolved = Resolved(owners[0], [])
         for other in owners[1:]:
@@ -75,18 +75,17 @@ def resolve(
     return resolved
 
 
-def _owners(working: WorkingSet, owner_keys: Sequence[bytes]) -> list[Person]:
+def _owners(working: WorkingSet, identities: Sequence[Identity], owner_keys: Sequence[bytes]) -> list[Person]:
     """Return the distinct persons who have the identities, in their order."""
     owners: list[Person] = []
-    for key in owner_keys:
-        owner = working.owner(key)
-        if owner is None:
-            continue
-        for other in owners:
-            if other is owner:
+    for identity, key in zip(identities, owner_keys, strict=False):
+        for known in owners:
+            if known.position_of(identity) is not None:
                 break
         else:
-            owners.append(owner)
+            owner = working.owner(key)
+            if owner is not None:
+                owners.append(owner)
     return owners
 
 

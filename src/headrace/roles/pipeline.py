@@ -192,7 +192,8 @@ class Pipeline:
         owners: list[bytes] = []
         events: list[bytes] = []
         for item in ready:
-            owners += item.owner_keys
+            # The further identities of an event are nearly always the first one's person's, whose document says so.
+            owners += item.owner_keys[:1] if item.known_key else item.owner_keys
             if item.known_key:
                 events.append(item.known_key)
         working.load(owners, events)

@@ -38,7 +38,7 @@ class StreamingAudience:
 
 
 ProfileView = Callable[[], Mapping[str, Any]]
-Query = Callable[[Mapping[str, Any], Mapping[int, Any], set[int], Moment], bool]
+Query = Callable[[Mapping[str, Any], Kept, Mapping[int, int], Moment], bool]
 
 
 class Program:
@@ -124,7 +124,7 @@ class Program:
         numbers: Set[int],
         profile: Mapping[str, Any],
         kept: Kept,
-        members: set[int],
+        members: dict[int, int],
         dues: dict[int, int],
         now_ms: int,
     ) -> list[int]:
@@ -134,7 +134,7 @@ class Program:
             numbers: Audiences to evaluate; others than the program's are passed over.
             profile: The merged profile.
             kept: What is kept of the person's events.
-            members: Numbers of all audiences the person is in; brought up to date.
+            members: Number of each audience the person is in → since when; brought up to date.
             dues: Audience → next instant at which time alone can change the answer; brought up to date.
             now_ms: The instant of the evaluation.
 
@@ -154,7 +154,7 @@ class Program:
         numbers: Iterable[int],
         profile: Mapping[str, Any],
         kept: Kept,
-        members: set[int],
+        members: dict[int, int],
         dues: dict[int, int],
         moment: Moment,
         changed: list[int],
@@ -167,7 +167,8 @@ class Program:
             moment.due = 0
             if query(profile, kept, members, moment) is not (number in members):
                 changed.append(number)
-                members.symmetric_difference_update((number,))
+                if members.pop(number, None) is None:
+                    members[number] = moment.now
             if due := moment.due:
                 dues[number] = due
             elif number in dues:
@@ -178,7 +179,7 @@ class Program:
         waiting: Set[int],
         profile: Mapping[str, Any],
         kept: Kept,
-        members: set[int],
+        members: dict[int, int],
         dues: dict[int, int],
         moment: Moment,
         changed: list[int],
