@@ -71,12 +71,12 @@ def _kept(module: Module, track: Track) -> list[str]:
     add = f"{module.constant(track.add)}(k, event, at, now)"
     if track.paths is not None:
         return [add]
-    tests = ["e", "at >= e[-1]"]
-    if track.lookback_ms is not None:
-        tests.append(f"e[0] >= now - {track.lookback_ms}")
-    if track.cap is not None:
-        tests.append(f"len(e) < {track.cap}")
-    return [*reading("e", track.key), f"if {' and '.join(tests)}:", "    e.append(at)", "else:", f"    {add}"]
+    if track.cap is not None:  # so few that those too old for every audience may stay among them
+        kept = ["if e and e[-1] <= at <= now:", "    e.append(at)", f"    if len(e) > {track.cap}:", "        del e[0]"]
+    else:
+        is_sound = "" if track.lookback_ms is None else f" and e[0] >= now - {track.lookback_ms}"
+        kept = [f"if e and at >= e[-1]{is_sound}:", "    e.append(at)"]
+    return [*reading("e", track.key), *kept, "elif e is None:", f"    k[{track.key}] = [at]", "else:", f"    {add}"]
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
