@@ -78,7 +78,10 @@ def check_lake(telling: Telling, story: Story) -> None:
 
 
 def check_messages(telling: Telling) -> dict[str, list[bytes]]:
-    """Every message belongs to a change, repetitions are the same, each person's come in order; returns them by family."""
+    """Every message belongs to a change, repetitions are the same, each person's come in order; returns them by family.
+
+    A record whose client got no answer is sent again and tells again what it told: that counts once.
+    """
     first = first_receipts(telling.deliveries)
     changes = telling.remains.changes()
     flow = MessageBuilder(telling.stage.flows["Messages"], sandbox=1, mapped=[], attributes=[], audiences={}, namespaces={})
@@ -90,8 +93,12 @@ def check_messages(telling: Telling) -> dict[str, list[bytes]]:
         assert sequence > last[person], f"Message {sequence} came after message {last[person]} of the same person."
         last[person] = sequence
     families: dict[str, list[bytes]] = defaultdict(list)
+    told: dict[bytes, bytes] = {}
     for message_id in sorted(first, key=sequences.__getitem__):
-        families[first[message_id].family].append(first[message_id].body)
+        person, delivery = changes[sequences[message_id]].person_id, first[message_id]
+        if told.get(person) != delivery.body:
+            told[person] = delivery.body
+            families[delivery.family].append(delivery.body)
     return dict(families)
 
 
