@@ -3,6 +3,8 @@
 Positions of vertices are stable, since links and profile fragments refer to them.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headrace.model import Identity
@@ -67,6 +69,29 @@ def see(vertices: list[Vertex], identity: Identity, at_ms: int) -> tuple[int, bo
             return position, False
     vertices.append(Vertex(identity, at_ms, at_ms))
     return len(vertices) - 1, True
+
+
+def see_all(vertices: list[Vertex], identities: Sequence[Identity], at_ms: int) -> list[int] | None:
+    """Note that a record held some identities that the person has already.
+
+    Returns:
+        The positions of their vertices; None when one of them is not there.
+    """
+    positions = []
+    for identity in identities:
+        value, namespace_id = identity.value, identity.namespace_id
+        for position, vertex in enumerate(vertices):
+            present = vertex.identity
+            if present.value == value and present.namespace_id == namespace_id:
+                if at_ms > vertex.last_seen_ms:
+                    vertex.last_seen_ms = at_ms
+                elif at_ms < vertex.first_seen_ms:
+                    vertex.first_seen_ms = at_ms
+                positions.append(position)
+                break
+        else:
+            return None
+    return positions
 
 
 def link(links: list[Link], positions: list[int], *, dataset: int, at_ms: int, batch_id: str = "") -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.identity.graph import link, see
+from headrace.identity.graph import link, see, see_all
 from headrace.model import Identity
 from headrace.profile.person import Person
 from headrace.profile.working_set import WorkingSet
@@ -54,7 +54,28 @@ def resolve(
         absorbed: Called with (the person that stays, the person that goes) before the latter is forgotten.
     """
     wanted = identities if links_dataset is not None else identities[:1]
-    owners = _owners(working, wanted, owner_keys)
+    person = working.owner(owner_keys[0])
+    positions = see_all(person.vertices, wanted, at_ms) if person is not None else None
+    if person is None or positions is None:
+        resolved = _joined_person(working, sandbox, wanted, owner_keys, at_ms, absorbed)
+    else:  # nearly always: the record holds nothing new
+        resolved = Resolved(person, positions)
+    if links_dataset is not None and len(wanted) > 1:
+        link(resolved.person.links, resolved.positions, dataset=links_dataset, at_ms=at_ms, batch_id=batch_id)
+    working.touch(sandbox, resolved.person)
+    return resolved
+
+
+def _joined_person(
+    working: WorkingSet,
+    sandbox: int,
+    identities: Sequence[Identity],
+    owner_keys: Sequence[bytes],
+    at_ms: int,
+    absorbed: Absorb,
+) -> Resolved:
+    """Make one person of all who have the identities, a new one when nobody has."""
+    owners = _owners(working, identities, owner_keys)
     if owners:
         resolved = Resolved(owners[0], [])
         for other in owners[1:]:
@@ -62,16 +83,12 @@ def resolve(
             resolved.are_identities_new = resolved.is_merged = True
     else:
         resolved = Resolved(working.create(sandbox, identities[0], at_ms), [], are_identities_new=True)
-    person, positions = resolved.person, resolved.positions
-    for identity in wanted:
-        position, is_new = see(person.vertices, identity, at_ms)
-        positions.append(position)
+    for identity in identities:
+        position, is_new = see(resolved.person.vertices, identity, at_ms)
+        resolved.positions.append(position)
         if is_new:
             resolved.are_identities_new = True
-            working.own(sandbox, identity, person)
-    if links_dataset is not None and len(wanted) > 1:
-        link(person.links, positions, dataset=links_dataset, at_ms=at_ms, batch_id=batch_id)
-    working.touch(sandbox, person)
+            working.own(sandbox, identity, resolved.person)
     return resolved
 
 

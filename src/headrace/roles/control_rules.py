@@ -1,6 +1,6 @@
 """The pipeline's rules, read from the control plane's services."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from headrace.activation.dataflows import Dataflows
@@ -80,11 +80,9 @@ class ControlRules:
                 described.append((item.path, namespace, item.is_primary))
         is_event = self.schemas.behavior(sandbox, dataset.schema_id) == "time-series"
         is_profile = dataset.is_profile_enabled and self.schemas.is_profile_enabled(sandbox, dataset.schema_id)
-        extractor = IdentityExtractor(described, self._namespace_finder(sandbox))
+        namespaces = _Namespaces(lambda code: self._namespace_id(sandbox, code))
+        extractor = IdentityExtractor(described, namespaces.__getitem__)
         return DatasetRules(dataset.number, is_profile, dataset.is_identity_enabled, is_event, extractor)
-
-    def _namespace_finder(self, sandbox: Sandbox) -> "_NamespaceFinder":
-        return _NamespaceFinder(self, sandbox)
 
     def _namespace_id(self, sandbox: Sandbox, code: str) -> int | None:
         namespace = self.namespaces.by_code(sandbox, code)
@@ -93,15 +91,13 @@ class ControlRules:
         return namespace.id
 
 
-class _NamespaceFinder:
-    """Looks codes up once; the rules live only as long as the namespaces stay as they are."""
+class _Namespaces(dict[str, int | None]):
+    """Code → id of its namespace, looked up once; the rules live only as long as the namespaces stay as they are."""
 
-    def __init__(self, rules: ControlRules, sandbox: Sandbox) -> None:
-        self._rules = rules
-        self._sandbox = sandbox
-        self._known: dict[str, int | None] = {}
+    def __init__(self, find: Callable[[str], int | None]) -> None:
+        super().__init__()
+        self._find = find
 
-    def __call__(self, code: str) -> int | None:
-        if code not in self._known:
-            self._known[code] = self._rules._namespace_id(self._sandbox, code)
-        return self._known[code]
+    def __missing__(self, code: str) -> int | None:
+        found = self[code] = self._find(code)
+        return found
