@@ -425,7 +425,8 @@ def test_memberships_and_attributes_go_out_as_messages(steps: Steps) -> None:
         flow = steps.patched(flow, add(SELECTORS, {"type": "PLATFORM_SEGMENT", "value": value}))
         path = {"path": "person.name.firstName", "operator": "EXISTS"}
         flow = steps.patched(flow, add(f"{PARAMS}/profileSelectors/selectors/-", {"type": "JSON_PATH", "value": path}))
-        receiver.requests.clear()  # what the test of the connection sent
+        steps.world.settle()
+        receiver.requests.clear()  # what the test of the connection sent, and who was a member before
         before = receiver.count
         clients.ingestion.streamMessage(steps.inlet, steps.customer("c-1", "Ada"))
         clients.ingestion.streamMessage(steps.inlet, steps.customer("c-2", "Bob"))
