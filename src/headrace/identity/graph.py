@@ -58,15 +58,9 @@ def see(vertices: list[Vertex], identity: Identity, at_ms: int) -> tuple[int, bo
     Returns:
         The position of its vertex, and whether the vertex is new.
     """
-    value, namespace_id = identity.value, identity.namespace_id
-    for position, vertex in enumerate(vertices):
-        present = vertex.identity
-        if present.value == value and present.namespace_id == namespace_id:
-            if at_ms > vertex.last_seen_ms:
-                vertex.last_seen_ms = at_ms
-            if at_ms < vertex.first_seen_ms:
-                vertex.first_seen_ms = at_ms
-            return position, False
+    present = see_all(vertices, (identity,), at_ms)
+    if present is not None:
+        return present[0], False
     vertices.append(Vertex(identity, at_ms, at_ms))
     return len(vertices) - 1, True
 

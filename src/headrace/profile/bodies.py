@@ -87,11 +87,11 @@ def _type_of(tree: Mapping[str, _Tree], *always: str) -> Any:
     fields: dict[str, Any] = dict.fromkeys(always, Any)
     for name, below in tree.items():
         fields[name] = _type_of_value(below, *always)
-    return TypedDict("Part", fields, total=False)  # type: ignore[operator]
+    return TypedDict("Part", fields, total=False)  # type: ignore[operator]  # made of paths known at run time
 
 
 def _type_of_value(tree: Mapping[str, _Tree], *always: str) -> Any:
     if not tree:
         return Any
     part = _type_of(tree, *always)
-    return part | list[part | None] | None  # type: ignore[valid-type]
+    return part | list[part | None] | None  # type: ignore[valid-type]  # likewise

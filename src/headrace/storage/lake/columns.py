@@ -50,7 +50,7 @@ class _Objects:
     def values(self, name: str) -> list[Any] | None:
         """Return what each object has under ``name``, None when no object has it."""
         try:
-            return [item[name] for item in self._objects]  # type: ignore[index]
+            return [item[name] for item in self._objects]  # type: ignore[index]  # what is none is told by the error
         except (KeyError, TypeError):  # not everywhere, as with most columns of a wide schema
             pass
         if self._keys is None:
