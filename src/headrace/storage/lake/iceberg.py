@@ -416,7 +416,7 @@ def _remove_folder(folder: Path) -> None:
 def _mapped(action: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # each library tells of a full disk in its own way
         if is_full(error):
             raise StorageFull(f"The disk is full: the lake cannot {action}.", retry_after_seconds=5) from error
         if isinstance(error, OperationalError | CommitFailedException):
