@@ -42,8 +42,11 @@ class ControlRules:
         return {sandbox.number: self._sandbox(sandbox) for sandbox in self.sandboxes.all()}
 
     def _sandbox(self, sandbox: Sandbox) -> SandboxRules:
-        streaming = [StreamingAudience(item.number, item.id, item.bound) for item in self.audiences.all_streaming(sandbox)]
-        versions = {item.number: item.version for item in self.audiences.all_streaming(sandbox)}
+        # Read once: a program is kept under its audiences' versions, and an audience made between two readings would be missing
+        # from the one and present in the other for good.
+        audiences = self.audiences.all_streaming(sandbox)
+        streaming = [StreamingAudience(item.number, item.id, item.bound) for item in audiences]
+        versions = {item.number: item.version for item in audiences}
         interest = self.dataflows.streaming_interest(sandbox)
         return SandboxRules(
             sandbox=sandbox,
