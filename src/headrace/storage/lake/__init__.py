@@ -1,5 +1,5 @@
 """Tables of accepted records."""
 
-from headrace.storage.lake.base import Lake, LakeFile, LakeRow, PendingAppend, TableId, Written
+from headrace.storage.lake.base import Lake, LakeFile, LakeRow, PendingAppend, PendingRewrite, Rewritten, TableId, Written
 
-__all__ = ["Lake", "LakeFile", "LakeRow", "PendingAppend", "TableId", "Written"]
+__all__ = ["Lake", "LakeFile", "LakeRow", "PendingAppend", "PendingRewrite", "Rewritten", "TableId", "Written"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
@@ -37,11 +37,11 @@ class LakeRow(NamedTuple):
 
 @dataclass(frozen=True)
 class LakeFile:
-    """One Parquet file of a table; it holds rows of one batch.
+    """One Parquet file of a table, or of one batch.
 
     Attributes:
         path: Where it lies.
-        batch_id: The batch of its rows.
+        batch_id: The batch of its rows; empty for one in which several were merged.
         row_count: Rows in it.
         byte_count: Its size.
         first_offset: The smallest offset of its rows; files of a table do not overlap.
@@ -69,6 +69,53 @@ class Written:
     byte_count: int = 0
     file_count: int = 0
     is_new: bool = True
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What an exchange of files came to.
+
+    Attributes:
+        files_before: Files that the table does not show any more.
+        files_after: Files in their place.
+        rows_removed: Rows that are not in the new ones.
+    """
+
+    files_before: int
+    files_after: int
+    rows_removed: int = 0
+
+
+class PendingRewrite(Protocol):
+    """Files of a table that are being written anew, and that nobody sees before `commit`. Appends may come in between."""
+
+    byte_count: int
+    """Size of the files that are read."""
+
+    def advance(self) -> bool:
+        """Copy some rows; returns False when all are copied.
+
+        Raises:
+            StorageFull: There is no room; call `abort`.
+        """
+        ...
+
+    def commit(self) -> Rewritten | None:
+        """Show the new files in the place of the old ones, in one act that leaves the table's offset alone.
+
+        The old ones stay on the disk for readers that know of them; see `Lake.replaced`.
+
+        Returns:
+            What was done; None when the table has changed under the copy, and nothing was done.
+
+        Raises:
+            StorageFull: There is no room; call `abort`. The table is as before.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Delete what was written; the table is as before."""
+        ...
 
 
 class PendingAppend(Protocol):
@@ -139,10 +186,47 @@ class Lake(Protocol):
         ...
 
     def purge(self, table: TableId) -> None:
-        """Delete from the disk what the table no longer shows; an unknown table is not an error.
+        """Delete from the disk at once what the table no longer shows; an unknown table is not an error.
 
-        Only the process that appends may call this, and only while it has no append pending.
+        Only the process that appends may call this. A reader that began before may lose its files.
         """
+        ...
+
+    def every_table(self) -> list[TableId]:
+        """Return the tables of all sandboxes, by sandbox and name."""
+        ...
+
+    def begin_compaction(self, table: TableId, *, now_ms: int) -> PendingRewrite | None:
+        """Begin to merge small files of a table into a large one; None when there is none to merge.
+
+        Only the process that appends may call this, and have one rewrite of a table at a time.
+
+        Args:
+            table: The table.
+            now_ms: The present instant: files of its day are merged less eagerly, since more will come.
+        """
+        ...
+
+    def begin_expiry(self, table: TableId, *, before_ms: int) -> PendingRewrite | None:
+        """Begin to remove rows with a ``timestamp`` before an instant, in pieces of bounded size; None when none is left.
+
+        Only the process that appends may call this, and have one rewrite of a table at a time.
+        """
+        ...
+
+    def replaced(self, table: TableId) -> frozenset[Path]:
+        """Return files on the disk that the table does not show any more, or that a crash has left; none when unknown."""
+        ...
+
+    def discard(self, table: TableId, paths: Collection[Path]) -> None:
+        """Delete those of ``paths`` that the table still does not show, and forget the snapshots that named them.
+
+        Only the process that appends may call this. A reader that began before they were replaced may lose its files.
+        """
+        ...
+
+    def has_room_for(self, byte_count: int) -> bool:
+        """Whether there is room to write so much anew without bringing the disk near its end."""
         ...
 
     def tables(self, sandbox: int) -> list[str]:
@@ -159,6 +243,9 @@ class Lake(Protocol):
 
     def files(self, table: TableId, batch_id: str | None = None) -> list[LakeFile]:
         """Return the Parquet files that make up a table or one batch of it, by path; empty for an unknown table.
+
+        Every file of a batch holds rows of it alone. Of files in which several batches were merged, it is cut out when it is
+        asked for.
 
         Files written before a column was added lack it: DuckDB reads them together with ``union_by_name = true``.
         """

@@ -84,9 +84,9 @@ class _DurableStream:
         if self.closed:
             return
         self.closed = True
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
         sync_file(self._path)
 
     def __enter__(self) -> "_DurableStream":

@@ -6,51 +6,50 @@ their XDM names (pyiceberg spells ``first-name`` as ``first_x2Dname``), and a la
 """
 
 import contextlib
+import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.conversions import from_bytes
-from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
-from pyiceberg.expressions import AlwaysTrue, BooleanExpression, EqualTo
-from pyiceberg.io.pyarrow import (
-    compute_statistics_plan,
-    data_file_statistics_from_parquet_metadata,
-    parquet_path_to_id_mapping,
-    schema_to_pyarrow,
-)
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.typedef import Record
-from sqlalchemy.exc import OperationalError
 
-from headrace.storage.disk import is_full, sync_file, write_atomically
-from headrace.storage.errors import StorageFull, StorageUnavailable
-from headrace.storage.lake.arrow import BATCH, META_NAMES, META_SCHEMA, OFFSET, grown, leaf_paths, with_meta
-from headrace.storage.lake.base import LakeFile, LakeRow, TableId, Written
+from headrace.storage.disk import write_atomically
+from headrace.storage.lake.arrow import ACCEPTED_AT, BATCH, META_NAMES, META_SCHEMA, OFFSET, grown, leaf_paths, with_meta
+from headrace.storage.lake.base import LakeFile, LakeRow, Rewritten, TableId, Written
 from headrace.storage.lake.columns import table_of
+from headrace.storage.lake.compaction import TARGET_BYTES, files_to_merge
 from headrace.storage.lake.durable import ACTUAL, ORIGIN, DurableFileIO
+from headrace.storage.lake.engine_errors import mapped
 from headrace.storage.lake.errors import TableUnknown
+from headrace.storage.lake.extract import extract
+from headrace.storage.lake.filters import TIMESTAMP, rows_except, rows_of_batch, rows_since
+from headrace.storage.lake.live import LiveFile, day_of, live_files
+from headrace.storage.lake.parquet import DataFiles
+from headrace.storage.lake.rewrite import Copy, exchange
 from headrace.storage.lake.rows import rows_of
-from headrace.storage.lake.types import plain_schema, small_schema
-from headrace.storage.lake.vacuum import vacuum
+from headrace.storage.lake.types import plain_schema
+from headrace.storage.lake.vacuum import discard, replaced, vacuum
 
 OFFSET_PROPERTY = "headrace.committed-offset"
+_NAMESPACE = "sandbox_"
 _READ_ROWS = 8192
-_FILE_BYTES = 256_000_000
-_ROW_GROUP_ROWS, _ROW_GROUP_BYTES = 100_000, 64_000_000
 _SNAPSHOTS_BETWEEN_VACUUMS = 100
+_EXPIRED_AT_ONCE_BYTES = 256_000_000
 
 _PROPERTIES = {
     # Bounds of every column would make the manifests grow with the width of the schema; engines read Parquet's own.
     "write.metadata.metrics.default-mode": "none",
     f"write.metadata.metrics.column.{BATCH}": "full",
     f"write.metadata.metrics.column.{OFFSET}": "full",
-    "write.metadata.metrics.column.timestamp": "full",
+    f"write.metadata.metrics.column.{ACCEPTED_AT}": "full",
+    f"write.metadata.metrics.column.{TIMESTAMP}": "full",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "5",
     "commit.manifest-merge.enabled": "true",
@@ -75,7 +74,8 @@ class IcebergLake:
         self._warehouse = folder / "warehouse"
         self._warehouse.mkdir(parents=True, exist_ok=True)
         self._origin = _origin(folder, self._warehouse)
-        with _mapped("open"):
+        self._writing: list[DataFiles] = []
+        with mapped("open"):
             self._catalog = SqlCatalog(
                 "headrace",
                 **{
@@ -91,7 +91,7 @@ class IcebergLake:
 
     def begin(self, table: TableId, schema: pa.Schema, batch_id: str) -> "IcebergAppend":
         """See `Lake.begin`."""
-        with _mapped("prepare a table"):
+        with mapped("prepare a table"):
             return IcebergAppend(self, self._prepared(table, with_meta(schema)), batch_id)
 
     def append(
@@ -108,23 +108,80 @@ class IcebergLake:
 
     def delete_batch(self, table: TableId, batch_id: str) -> int:
         """See `Lake.delete_batch`."""
-        with _mapped("delete a batch"):
+        with mapped("delete a batch"):
             found = self._table(table)
-            count = _count(found, _of_batch(batch_id)) if found else 0
-            if found and count:
-                found.delete(_of_batch(batch_id))
-            return count
+            if found is None:
+                return 0
+            removal = Removal(found, self.path_of, (batch_id,))
+            try:
+                exchange(found, removal.removed, removal.rest(), {})
+            except BaseException:
+                removal.abort()
+                raise
+            return removal.row_count
+
+    # --- upkeep -------------------------------------------------------------------------------------------------------
+
+    def every_table(self) -> list[TableId]:
+        """See `Lake.every_table`."""
+        with mapped("be read"):
+            names = [name for (name,) in self._catalog.list_namespaces() if name.startswith(_NAMESPACE)]
+        sandboxes = sorted(int(name.removeprefix(_NAMESPACE)) for name in names)
+        return [TableId(sandbox, name) for sandbox in sandboxes for name in self.tables(sandbox)]
+
+    def begin_compaction(self, table: TableId, *, now_ms: int, target_bytes: int = TARGET_BYTES) -> "IcebergRewrite | None":
+        """See `Lake.begin_compaction`."""
+        with mapped("merge files"):
+            found = self._table(table)
+            files = files_to_merge(live_files(found, self.path_of), day_of(now_ms), target_bytes=target_bytes) if found else ()
+            return IcebergRewrite(self, found, files) if found and files else None
+
+    def begin_expiry(self, table: TableId, *, before_ms: int) -> "IcebergRewrite | None":
+        """See `Lake.begin_expiry`."""
+        with mapped("remove expired rows"):
+            found = self._table(table)
+            if found is None:
+                return None
+            instant_us = before_ms * 1000
+            sources, size = [], 0
+            for file in live_files(found, self.path_of):
+                if file.may_be_before(instant_us) and size < _EXPIRED_AT_ONCE_BYTES:
+                    sources.append(file)
+                    size += 0 if file.is_before(found, instant_us) else file.entry.file_size_in_bytes
+            return IcebergRewrite(self, found, sources, lambda part: rows_since(part, instant_us)) if sources else None
+
+    def replaced(self, table: TableId) -> frozenset[Path]:
+        """See `Lake.replaced`."""
+        with mapped("be read"):
+            found = self._table(table)
+            return replaced(found, self.path_of) - self._under_way() if found else frozenset()
+
+    def discard(self, table: TableId, paths: Collection[Path]) -> None:
+        """See `Lake.discard`."""
+        with mapped("delete files"):
+            found = self._table(table)
+            if found is not None:
+                discard(found, self.path_of, set(paths) - self._under_way())
 
     def purge(self, table: TableId) -> None:
         """See `Lake.purge`."""
-        with _mapped("purge a table"):
-            found = self._table(table)
-            if found is not None:
-                vacuum(found, self.path_of, keep=1)
+        self.discard(table, self.replaced(table))
+
+    def has_room_for(self, byte_count: int) -> bool:
+        """Whether the disk holds ``byte_count`` more and is still far from full."""
+        total, _, free = shutil.disk_usage(self._warehouse)
+        return free > 2 * byte_count + total // 20
+
+    def note_under_way(self, files: DataFiles) -> None:
+        """Keep files that no snapshot names yet from being taken for what a crash has left."""
+        self._writing = [*(other for other in self._writing if other.paths), files]
+
+    def _under_way(self) -> set[Path]:
+        return {path for files in self._writing for path in files.paths}
 
     def drop(self, table: TableId) -> None:
         """See `Lake.drop`."""
-        with _mapped("drop a table"), contextlib.suppress(NoSuchTableError):
+        with mapped("drop a table"), contextlib.suppress(NoSuchTableError):
             location = self._catalog.load_table(_identifier(table)).location()
             self._catalog.drop_table(_identifier(table))
             _remove_folder(self.path_of(location))
@@ -133,13 +190,13 @@ class IcebergLake:
 
     def committed_offset(self, table: TableId) -> int:
         """See `Lake.committed_offset`."""
-        with _mapped("be read"):
+        with mapped("be read"):
             found = self._table(table)
             return _offset(found) if found else 0
 
     def tables(self, sandbox: int) -> list[str]:
         """See `Lake.tables`."""
-        with _mapped("be read"):
+        with mapped("be read"):
             try:
                 return sorted(name for _, name in self._catalog.list_tables(_namespace(sandbox)))
             except NoSuchNamespaceError:
@@ -147,7 +204,7 @@ class IcebergLake:
 
     def schema(self, table: TableId) -> pa.Schema:
         """See `Lake.schema`."""
-        with _mapped("be read"):
+        with mapped("be read"):
             found = self._table(table)
             if found is None:
                 raise TableUnknown(f"The lake has no table '{table.name}' in sandbox {table.sandbox}.")
@@ -155,23 +212,25 @@ class IcebergLake:
 
     def files(self, table: TableId, batch_id: str | None = None) -> list[LakeFile]:
         """See `Lake.files`."""
-        with _mapped("be read"):
+        with mapped("be read"):
             found = self._table(table)
             if found is None:
                 return []
-            tasks = found.scan(row_filter=_of_batch(batch_id)).plan_files()
-            files = [self._lake_file(found, task.file) for task in tasks]
-        files = [file for file in files if batch_id in (None, file.batch_id)]
-        return sorted(files, key=lambda file: (file.first_offset, file.path))
+            files = live_files(found, self.path_of, batch_id)
+            if batch_id is None:
+                return [_lake_file(file) for file in files]
+            folder = self.path_of(f"{found.location()}/extracts")
+            return [extract(file, batch_id, folder) or _lake_file(file) for file in files]
 
     def row_count(self, table: TableId, batch_id: str | None = None) -> int:
         """See `Lake.row_count`."""
-        with _mapped("be read"):
+        with mapped("be read"):
             found = self._table(table)
             if found is None:
                 return 0
             if batch_id is not None:
-                return _count(found, _of_batch(batch_id))
+                parts = [part for file in live_files(found, self.path_of, batch_id) for part in file.parts()]
+                return sum(part.row_count for part in parts if part.batch_id == batch_id)
             snapshot = found.current_snapshot()
             summary = snapshot.summary if snapshot else None
             return int(summary["total-records"] or 0) if summary else 0
@@ -197,12 +256,16 @@ class IcebergLake:
         """See `Lake.read`."""
         left = limit
         names = None if columns is None else [*columns, *META_SCHEMA.names]
-        for part in self.files(table, batch_id):
+        with mapped("be read"):
+            found = self._table(table)
+            files = live_files(found, self.path_of, batch_id) if found else []
+        for part in files:
+            is_shared = batch_id is not None and part.batch_id is None
             with pq.ParquetFile(part.path) as file:
-                for batch in file.iter_batches(
-                    batch_size=_READ_ROWS if left is None else max(1, min(left, _READ_ROWS)), columns=names
-                ):
-                    taken = batch if left is None else batch.slice(0, left)
+                size = _READ_ROWS if left is None or is_shared else max(1, min(left, _READ_ROWS))
+                for batch in file.iter_batches(batch_size=size, columns=names):
+                    rows = rows_of_batch(batch, batch_id) if is_shared and batch_id is not None else batch
+                    taken = rows if left is None else rows.slice(0, left)
                     yield from rows_of(taken)
                     if left is not None and (left := left - len(taken)) <= 0:
                         return
@@ -217,10 +280,6 @@ class IcebergLake:
         """Return where the file or folder lies that the metadata call ``location``."""
         location = location.removeprefix("file://")
         return Path(str(self._warehouse) + location[len(self._origin) :] if location.startswith(self._origin) else location)
-
-    def data_location(self, table: Table) -> str:
-        """Return the folder of a table's Parquet files as the metadata name it."""
-        return f"{table.location()}/data"
 
     def _table(self, table: TableId) -> Table | None:
         try:
@@ -246,11 +305,6 @@ class IcebergLake:
         except TableAlreadyExistsError:
             return self._catalog.load_table(_identifier(table))
 
-    def _lake_file(self, table: Table, file: DataFile) -> LakeFile:
-        batch_id, first_offset = _lower_bound(table, file, BATCH), _lower_bound(table, file, OFFSET)
-        path = self.path_of(file.file_path)
-        return LakeFile(path, str(batch_id or ""), file.record_count, file.file_size_in_bytes, int(first_offset or 0))
-
 
 class IcebergAppend:
     """Parquet files that no snapshot names yet."""
@@ -259,112 +313,106 @@ class IcebergAppend:
         self._lake = lake
         self._table = table
         self._batch_id = batch_id
-        self._schema = small_schema(schema_to_pyarrow(table.schema()))
-        self._plan = compute_statistics_plan(table.schema(), table.metadata.properties)
-        self._ids = parquet_path_to_id_mapping(table.schema())
-        self._stem = f"{batch_id}-{uuid.uuid4().hex[:8]}"
-        self._location = lake.data_location(table)
-        self._writer: pq.ParquetWriter | None = None
-        self._parts: list[pa.Table] = []
-        self._paths: list[Path] = []
-        self._files: list[DataFile] = []
+        self._files = DataFiles(table, lake.path_of, batch_id)
+        lake.note_under_way(self._files)
 
     def add(self, rows: Sequence[LakeRow]) -> None:
         """See `PendingAppend.add`."""
-        if not rows:
-            return
-        self._parts.append(table_of(rows, self._schema, self._batch_id))
-        if (
-            sum(part.num_rows for part in self._parts) >= _ROW_GROUP_ROWS
-            or sum(part.nbytes for part in self._parts) >= _ROW_GROUP_BYTES
-        ):
-            with _mapped("write rows"):
-                self._write_parts()
+        if rows:
+            part = table_of(rows, self._files.schema, self._batch_id)
+            with mapped("write rows"):
+                self._files.add(part)
 
     def commit(self, *, committed_offset: int, replaces: Sequence[str] = ()) -> Written:
         """See `PendingAppend.commit`."""
-        with _mapped("commit"):
-            self._write_parts()
-            self._finish_file()
+        with mapped("commit"):
+            files = self._files.finish()
             self._table.refresh()
             if committed_offset <= _offset(self._table):
                 self.abort()
                 return Written(is_new=False)
-            self._commit(committed_offset, replaces)
-        files, self._files, self._paths = self._files, [], []
+            removal = Removal(self._table, self._lake.path_of, replaces)
+            try:
+                added = [*removal.rest(), *files]
+                exchange(self._table, removal.removed, added, {OFFSET_PROPERTY: str(committed_offset)})
+            except BaseException:
+                removal.abort()
+                raise
+        self._files.paths.clear()
         with contextlib.suppress(Exception):  # what is left behind now is tidied up by a later commit
             self._tidy_up()
         return Written(sum(file.record_count for file in files), sum(file.file_size_in_bytes for file in files), len(files))
 
     def abort(self) -> None:
         """See `PendingAppend.abort`."""
-        if self._writer is not None:
-            with contextlib.suppress(Exception):
-                self._writer.close()
-            self._writer = None
-        for path in self._paths:
-            path.unlink(missing_ok=True)
-        self._parts, self._files, self._paths = [], [], []
-
-    def _commit(self, committed_offset: int, replaces: Sequence[str]) -> None:
-        with self._table.transaction() as transaction:
-            transaction.set_properties({OFFSET_PROPERTY: str(committed_offset)})
-            for batch_id in replaces:
-                if _count(self._table, _of_batch(batch_id)):
-                    transaction.delete(_of_batch(batch_id))
-            if self._files:
-                with transaction.update_snapshot().merge_append() as update:
-                    for file in self._files:
-                        update.append_data_file(file)
+        self._files.abort()
 
     def _tidy_up(self) -> None:
         if len(self._table.metadata.snapshots) > _SNAPSHOTS_BETWEEN_VACUUMS:
             vacuum(self._table, self._lake.path_of, keep=20)
 
-    def _write_parts(self) -> None:
-        """Write what was gathered as one row group: readers want few large ones."""
-        parts, self._parts = self._parts, []
-        if not parts:
-            return
-        writer = self._writer or self._opened()
-        writer.write_table(pa.concat_tables(parts), row_group_size=_ROW_GROUP_ROWS)
-        if self._paths[-1].stat().st_size >= _FILE_BYTES:
-            self._finish_file()
 
-    def _opened(self) -> pq.ParquetWriter:
-        name = f"{self._stem}-{len(self._paths):04d}.parquet"
-        path = self._lake.path_of(f"{self._location}/{name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._paths.append(path)
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
-        return self._writer
+class Removal:
+    """Batches that are to leave a table: whole files, and parts of those that they share with others."""
 
-    def _finish_file(self) -> None:
-        if self._writer is None:
-            return
-        writer, self._writer = self._writer, None
-        writer.close()
-        path = self._paths[-1]
-        sync_file(path)
-        statistics = data_file_statistics_from_parquet_metadata(pq.read_metadata(path), self._plan, self._ids)
-        self._files.append(
-            DataFile.from_args(
-                content=DataFileContent.DATA,
-                file_path=f"{self._location}/{path.name}",
-                file_format=FileFormat.PARQUET,
-                partition=Record(),
-                file_size_in_bytes=path.stat().st_size,
-                sort_order_id=None,
-                spec_id=self._table.metadata.default_spec_id,
-                equality_ids=None,
-                key_metadata=None,
-                **statistics.to_serialized_dict(),
-            )
-        )
+    def __init__(self, table: Table, path_of: Callable[[str], Path], batch_ids: Collection[str]) -> None:
+        files = live_files(table, path_of) if batch_ids else []
+        files = [file for file in files if file.holds_any(batch_ids)]
+        parts = [part for file in files for part in file.parts()]
+        self.row_count = sum(part.row_count for part in parts if part.batch_id in batch_ids)
+        self.removed = [file.entry for file in files]
+        shared = [file for file in files if file.batch_id is None]
+        self._copy = Copy(table, path_of, shared, lambda part: rows_except(part, batch_ids)) if shared else None
+
+    def rest(self) -> list[DataFile]:
+        """Write the rows of other batches anew and return their files."""
+        return self._copy.finish() if self._copy else []
+
+    def abort(self) -> None:
+        """Delete what was written."""
+        if self._copy:
+            self._copy.abort()
+
+
+class IcebergRewrite:
+    """See `headrace.storage.lake.base.PendingRewrite`."""
+
+    def __init__(
+        self, lake: IcebergLake, table: Table, sources: Sequence[LiveFile], kept: Callable[[pa.Table], pa.Table] | None = None
+    ) -> None:
+        self.byte_count = sum(file.entry.file_size_in_bytes for file in sources)
+        self._table = table
+        self._lake = lake
+        self._copy = Copy(table, lake.path_of, sources, kept)
+        lake.note_under_way(self._copy.files)
+
+    def advance(self) -> bool:
+        """See `PendingRewrite.advance`."""
+        with mapped("write files anew"):
+            return self._copy.advance()
+
+    def commit(self) -> Rewritten | None:
+        """See `PendingRewrite.commit`."""
+        sources = [file.entry for file in self._copy.sources]
+        with mapped("exchange files"):
+            added = self._copy.finish()
+            self._table.refresh()
+            present = {file.entry for file in live_files(self._table, self._lake.path_of)}
+            if not present.issuperset(sources):
+                self.abort()
+                return None
+            exchange(self._table, sources, added, {})
+        self._copy.files.paths.clear()
+        rows = sum(file.record_count for file in sources) - sum(file.record_count for file in added)
+        return Rewritten(len(sources), len(added), rows)
+
+    def abort(self) -> None:
+        """See `PendingRewrite.abort`."""
+        self._copy.abort()
 
 
 def _namespace(sandbox: int) -> str:
-    return f"sandbox_{sandbox}"
+    return f"{_NAMESPACE}{sandbox}"
 
 
 def _identifier(table: TableId) -> tuple[str, str]:
@@ -380,18 +428,9 @@ def _is_filled(column: pq.ColumnChunkMetaData) -> bool:
     return statistics is None or not statistics.has_null_count or statistics.null_count < column.num_values
 
 
-def _of_batch(batch_id: str | None) -> BooleanExpression:
-    return AlwaysTrue() if batch_id is None else EqualTo(BATCH, batch_id)  # type: ignore[call-arg, arg-type]
-
-
-def _count(table: Table, condition: BooleanExpression) -> int:
-    return sum(task.file.record_count for task in table.scan(row_filter=condition).plan_files())
-
-
-def _lower_bound(table: Table, file: DataFile, column: str) -> Any:
-    field = table.schema().find_field(column)
-    bound = (file.lower_bounds or {}).get(field.field_id)
-    return None if bound is None else from_bytes(field.field_type, bound)  # type: ignore[arg-type]
+def _lake_file(file: LiveFile) -> LakeFile:
+    entry = file.entry
+    return LakeFile(file.path, file.batch_id or "", entry.record_count, entry.file_size_in_bytes, file.first_offset)
 
 
 def _origin(folder: Path, warehouse: Path) -> str:
@@ -410,15 +449,3 @@ def _remove_folder(folder: Path) -> None:
             path.unlink()
     if folder.exists():
         folder.rmdir()
-
-
-@contextlib.contextmanager
-def _mapped(action: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # each library tells of a full disk in its own way
-        if is_full(error):
-            raise StorageFull(f"The disk is full: the lake cannot {action}.", retry_after_seconds=5) from error
-        if isinstance(error, OperationalError | CommitFailedException):
-            raise StorageUnavailable(f"The lake cannot {action}: {error}", retry_after_seconds=1) from error
-        raise

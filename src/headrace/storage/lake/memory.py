@@ -1,15 +1,17 @@
 """The lake in memory, for tests: the same columns, no files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
 
 from headrace.storage.lake.arrow import META_NAMES, META_SCHEMA, grown, with_meta
-from headrace.storage.lake.base import LakeFile, LakeRow, TableId, Written
+from headrace.storage.lake.base import LakeFile, LakeRow, PendingRewrite, Rewritten, TableId, Written
 from headrace.storage.lake.columns import table_of
 from headrace.storage.lake.errors import TableUnknown
+from headrace.storage.lake.filters import rows_since
 from headrace.storage.lake.rows import rows_of
 
 
@@ -58,6 +60,31 @@ class MemoryLake:
 
     def purge(self, table: TableId) -> None:
         """See `Lake.purge`; nothing is left behind here."""
+
+    def every_table(self) -> list[TableId]:
+        """See `Lake.every_table`."""
+        return sorted(self._tables)
+
+    def begin_compaction(self, table: TableId, *, now_ms: int) -> PendingRewrite | None:
+        """Return nothing: this engine has no files."""
+        return None
+
+    def begin_expiry(self, table: TableId, *, before_ms: int) -> "MemoryExpiry | None":
+        """See `Lake.begin_expiry`."""
+        found = self._tables.get(table)
+        expiry = MemoryExpiry(found, before_ms) if found and "timestamp" in found.schema.names else None
+        return expiry if expiry and expiry.row_count else None
+
+    def replaced(self, table: TableId) -> frozenset[Path]:
+        """Return nothing: this engine has no files."""
+        return frozenset()
+
+    def discard(self, table: TableId, paths: Collection[Path]) -> None:
+        """See `Lake.discard`; there is nothing to delete here."""
+
+    def has_room_for(self, byte_count: int) -> bool:
+        """See `Lake.has_room_for`."""
+        return True
 
     def tables(self, sandbox: int) -> list[str]:
         """See `Lake.tables`."""
@@ -154,3 +181,29 @@ class MemoryAppend:
     def abort(self) -> None:
         """See `PendingAppend.abort`."""
         self._parts = []
+
+
+class MemoryExpiry:
+    """Rows of a table that are about to be forgotten."""
+
+    byte_count = 0
+
+    def __init__(self, table: _Table, before_ms: int) -> None:
+        self._table = table
+        self._before_us = before_ms * 1000
+        self.row_count = sum(part.num_rows for _, part in table.parts) - sum(part.num_rows for _, part in self._kept())
+
+    def advance(self) -> bool:
+        """See `PendingRewrite.advance`."""
+        return False
+
+    def commit(self) -> Rewritten:
+        """See `PendingRewrite.commit`."""
+        self._table.parts = self._kept()
+        return Rewritten(0, 0, self.row_count)
+
+    def abort(self) -> None:
+        """See `PendingRewrite.abort`; nothing was written."""
+
+    def _kept(self) -> list[tuple[str, pa.Table]]:
+        return [(batch_id, rows_since(part, self._before_us)) for batch_id, part in self._table.parts]

@@ -13,7 +13,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from headrace.storage.errors import StorageFull
-from headrace.storage.lake import LakeRow, TableId, iceberg
+from headrace.storage.lake import LakeRow, TableId, iceberg, parquet
 from headrace.storage.lake.arrow import entity_schema
 from headrace.storage.lake.iceberg import IcebergLake
 
@@ -113,8 +113,8 @@ def test_old_snapshots_and_what_they_alone_named_are_tidied_up(lake: IcebergLake
 
 
 def test_a_large_append_is_cut_into_files(lake: IcebergLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iceberg, "_ROW_GROUP_ROWS", 1)
-    monkeypatch.setattr(iceberg, "_FILE_BYTES", 1)
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(parquet, "FILE_BYTES", 1)
     pending = lake.begin(TABLE, SCHEMA, "b1")
     for number in range(3):
         pending.add([row(str(number), number)])
@@ -142,7 +142,7 @@ def test_an_aborted_append_leaves_no_file(lake: IcebergLake, monkeypatch: pytest
     add(lake, 0)
     folder = lake.files(TABLE)[0].path.parent
     pending = lake.begin(TABLE, SCHEMA, "b1")
-    monkeypatch.setattr(iceberg, "_ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 1)
     pending.add([row("x", 1)])
     assert len(list(folder.iterdir())) == 2
     pending.abort()
