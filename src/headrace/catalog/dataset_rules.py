@@ -170,14 +170,15 @@ def _extensions(definition: Mapping[str, Any], behavior: str) -> dict[str, Any]:
 def _check_retention(value: Any, behavior: str, path: str) -> None:
     if behavior != "time-series":
         raise DatasetInvalid("Row expiration is for datasets of events alone.", path=path)
-    days = _days_of(value)
+    days = days_of(value)
     if days is None:
         raise DatasetInvalid(f"'{value}' is no ISO 8601 duration of days, weeks, months or years.", path=path, hint="Write P3M.")
-    if not (_days_of(SHORTEST_RETENTION) or 0) <= days <= (_days_of(LONGEST_RETENTION) or 0):
+    if not (days_of(SHORTEST_RETENTION) or 0) <= days <= (days_of(LONGEST_RETENTION) or 0):
         raise DatasetInvalid(f"Row expiration must be from {SHORTEST_RETENTION} to {LONGEST_RETENTION}.", path=path)
 
 
-def _days_of(value: Any) -> int | None:
+def days_of(value: Any) -> int | None:
+    """Return the days of an ISO 8601 duration (a month counts 30, a year 365), None for what is none."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None or not any(found.groups()):
         return None

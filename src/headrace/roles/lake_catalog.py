@@ -5,6 +5,7 @@ from typing import Any
 
 from headrace.catalog.batch import Batch, new_batch_id
 from headrace.catalog.batches import Batches
+from headrace.catalog.dataset_rules import days_of
 from headrace.catalog.datasets import Catalog
 from headrace.catalog.errors import BatchExists, BatchInvalid, BatchUnknown
 from headrace.catalog.sandboxes import Sandboxes
@@ -55,6 +56,25 @@ class CatalogOfLake:
             is_event=is_event,
         )
 
+    def retentions(self) -> dict[TableId, int]:
+        """See `LakeCatalog.retentions`."""
+        found = {}
+        for owner in self._sandboxes.all():
+            for dataset in self._catalog.datasets(owner):
+                extension = dataset.body.get("extensions", {}).get("adobe_lakeHouse") or {}
+                days = days_of((extension.get("rowExpiration") or {}).get("ttlValue"))
+                if days:
+                    found[TableId(owner.number, dataset.table_name)] = days
+        return found
+
+    def resized(self, table: TableId, row_count: int, byte_count: int) -> None:
+        """See `LakeCatalog.resized`."""
+        owner = self._sandboxes.by_number(table.sandbox)
+        datasets = self._catalog.datasets(owner) if owner else ()
+        dataset = next((dataset for dataset in datasets if dataset.table_name == table.name), None)
+        if owner is not None and dataset is not None:
+            self._note_facts(owner, dataset.number, Counts(total_rows=row_count, total_bytes=byte_count))
+
     def new_batch_id(self) -> str:
         """See `LakeCatalog.new_batch_id`."""
         return new_batch_id(self._clock.now_ms())
@@ -81,7 +101,7 @@ class CatalogOfLake:
             self._batches.create(owner, found, body, batch_id=batch_id, status="success")
         except BatchExists:
             return
-        self._note_facts(owner, dataset, counts)
+        self._note_facts(owner, dataset.number, counts)
 
     def promoted(self, dataset: LakeDataset, batch_id: str, counts: Counts, predecessors: tuple[str, ...]) -> None:
         """See `LakeCatalog.promoted`."""
@@ -97,7 +117,7 @@ class CatalogOfLake:
             if replaced is not None:
                 tags = {**replaced.body.get("tags", {}), "acp_successor": [batch_id]}
                 self._change(owner, predecessor, "inactive", _SUCCESS, tags=tags)
-        self._note_facts(owner, dataset, counts)
+        self._note_facts(owner, dataset.number, counts)
 
     def lost(self, dataset: LakeDataset, batch_id: str, reason: str) -> None:
         """See `LakeCatalog.lost`."""
@@ -110,7 +130,7 @@ class CatalogOfLake:
         """See `LakeCatalog.reverted`."""
         owner = self._sandboxes.by_number(dataset.sandbox)
         if owner is not None:
-            self._note_facts(owner, dataset, counts)
+            self._note_facts(owner, dataset.number, counts)
 
     def _result(self, counts: Counts, failed: int) -> dict[str, Any]:
         return {
@@ -132,11 +152,11 @@ class CatalogOfLake:
         except (BatchInvalid, BatchUnknown):  # somebody else changed or deleted it just now
             return
 
-    def _note_facts(self, owner: Sandbox, dataset: LakeDataset, counts: Counts) -> None:
-        known = self._catalog.facts(owner).get(dataset.number, {})
+    def _note_facts(self, owner: Sandbox, number: int, counts: Counts) -> None:
+        known = self._catalog.facts(owner).get(number, {})
         self._catalog.note_facts(
             owner,
-            dataset.number,
+            number,
             row_count=counts.total_rows,
             storage_bytes=counts.total_bytes,
             observed_paths=sorted(counts.filled_paths.union(known.get("observedPaths", ()))),

@@ -42,6 +42,7 @@ class Counts:
         flow_ids: Dataflows that brought the records.
         total_rows: Rows that the table has now.
         total_bytes: Bytes of all its files.
+        total_files: Number of all its files.
         filled_paths: Fields that the added rows fill, as dotted paths.
     """
 
@@ -54,4 +55,5 @@ class Counts:
     flow_ids: tuple[str, ...] = ()
     total_rows: int = 0
     total_bytes: int = 0
+    total_files: int = 0
     filled_paths: frozenset[str] = frozenset()

@@ -29,6 +29,7 @@ from headrace.roles.lake_claims import ClaimLoad
 from headrace.roles.lake_datasets import Counts, LakeDataset
 from headrace.roles.lake_position import Position, PositionFile, Promise
 from headrace.roles.lake_seen import SeenEvents
+from headrace.roles.lake_upkeep import LakeUpkeep, UpkeepCatalog
 from headrace.storage.lake import Lake, LakeRow, TableId
 from headrace.storage.log import Log
 from headrace.telemetry import log
@@ -41,7 +42,7 @@ _YOUNG_OBJECTS = 200_000
 _decode = msgspec.json.Decoder().decode
 
 
-class LakeCatalog(Protocol):
+class LakeCatalog(UpkeepCatalog, Protocol):
     """What the lake writer asks of the catalog, and tells it."""
 
     def revision(self) -> int:
@@ -128,6 +129,7 @@ class LakeWriter:
         self._home = home
         self._flush_ms = flush_seconds * 1000
         self._flush_bytes = flush_bytes
+        self._upkeep = LakeUpkeep(lake, catalog, clock)
         self._bell = record_log.subscribe("lake_writer_flush", [FLUSH])
         self._waiting: dict[tuple[int, int], _Waiting] = {}
         self._committed: dict[TableId, int] = {}
@@ -150,11 +152,27 @@ class LakeWriter:
     # --- the role's contract ----------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Do one piece of work: a part of a batch, a commit, or a read of the log.
+        """Do one piece of work: a part of a batch, a commit, or a read of the log; with none of these, a piece of upkeep.
 
         Returns:
-            Whether anything was done.
+            Whether anything but upkeep was done, which nobody waits for.
         """
+        if self._upkeep.is_urgent:
+            self._upkeep.step()
+        if self._take_step():
+            return True
+        self._is_flush_asked = False
+        if self.lake_offset > self._saved.offset:
+            self._save()
+        self._upkeep.step()
+        return False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is upkeep to do: soon, but not before the others have had their turn."""
+        return self._upkeep.has_work
+
+    def _take_step(self) -> bool:
         self._is_flush_asked |= self._bell.wait(0)
         if self._claim is not None:
             self._advance_claim(self._claim)
@@ -167,9 +185,6 @@ class LakeWriter:
         if (idle := self._flushable_when_idle()) is not None:
             self._flush(idle)
             return True
-        self._is_flush_asked = False
-        if self.lake_offset > self._saved.offset:
-            self._save()
         return False
 
     def next_due_ms(self) -> int | None:
@@ -201,12 +216,14 @@ class LakeWriter:
             "waiting_bytes": sum(waiting.byte_count for waiting in self._waiting.values()),
             "commits": self._commits,
             "skipped_records": self._skipped,
+            **self._upkeep.status(),
         }
 
     def close(self) -> None:
         """Release everything; what waits is read from the log again."""
         if self._claim is not None:
             self._claim.abort()
+        self._upkeep.close()
         self._bell.close()
         self._seen.close()
         self._lake.close()
@@ -399,6 +416,7 @@ class LakeWriter:
         return not names
 
     def _drop(self, table: TableId) -> None:
+        self._upkeep.forget(table)
         self._lake.drop(table)
         self._committed.pop(table, None)
         self._flushed_at.pop(table, None)
@@ -416,6 +434,7 @@ class LakeWriter:
         elif promise.rows or promise.skipped:
             self._catalog.streamed(dataset, promise.batch_id, counts)
         self._save()
+        self._upkeep.note(dataset.table, new_files=counts.output_files, total_files=counts.total_files)
 
     def _counts(self, dataset: LakeDataset, batch_id: str, promise: Promise | None = None) -> Counts:
         every = self._lake.files(dataset.table)
@@ -430,6 +449,7 @@ class LakeWriter:
             output_files=len(files),
             total_rows=self._lake.row_count(dataset.table),
             total_bytes=sum(file.byte_count for file in every),
+            total_files=len(every),
             filled_paths=frozenset(self._lake.filled_paths(dataset.table, batch_id)),
         )
 

@@ -35,6 +35,14 @@ class FakeCatalog:
         self.batches: dict[str, tuple[str, Counts]] = {}
         self.number = 0
         self.version = 1
+        self.kept_days: dict[TableId, int] = {}
+        self.sizes: dict[TableId, tuple[int, int]] = {}
+
+    def retentions(self) -> dict[TableId, int]:
+        return self.kept_days
+
+    def resized(self, table: TableId, row_count: int, byte_count: int) -> None:
+        self.sizes[table] = (row_count, byte_count)
 
     def revision(self) -> int:
         return self.version

@@ -181,10 +181,12 @@ class IcebergLake:
 
     def drop(self, table: TableId) -> None:
         """See `Lake.drop`."""
-        with mapped("drop a table"), contextlib.suppress(NoSuchTableError):
-            location = self._catalog.load_table(_identifier(table)).location()
-            self._catalog.drop_table(_identifier(table))
-            _remove_folder(self.path_of(location))
+        with mapped("drop a table"):
+            with contextlib.suppress(NoSuchTableError):
+                self._catalog.drop_table(_identifier(table))
+            # Looked for by its name: after a crash in between, the catalog does not know the folder any more.
+            for folder in (self._warehouse / str(table.sandbox)).glob(f"{table.name}-{'[0-9a-f]' * 8}"):
+                _remove_folder(folder)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
