@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: help setup demo demo-replay test test-slow check bench format
+.PHONY: help setup spark demo demo-replay test test-slow check bench format
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -16,6 +16,14 @@ setup: $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) .venv/.synced ## Make the pro
 
 .venv/.synced: uv.lock pyproject.toml
 	@$(UV) sync --quiet --frozen --python $(PYTHON) && touch $@
+
+spark: .spark/.ready ## Install Apache Spark beside the project, for the test that reads the lake with it (400 MB; needs Java)
+
+.spark/.ready: tests/conformance/spark_reader.py | setup
+	@$(UV) venv --quiet --clear --python $(PYTHON) .spark
+	@$(UV) pip install --quiet --python .spark/bin/python "pyspark>=4.0,<4.1"
+	@.spark/bin/python tests/conformance/spark_reader.py >.spark/fetch.log 2>&1 || { cat .spark/fetch.log; false; }
+	@touch $@
 
 demo: setup ## Run the main job end to end: events in, profiles, audiences, messages and files out
 	@$(RUN) headrace demo
