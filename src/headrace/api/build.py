@@ -58,6 +58,7 @@ ROUTER_MODULES = (
     "batch_ingestion",
     "conversion",
     "data_access",
+    "dataset_service",
     "dead_letters",
     "flow_service",
     "catalog",

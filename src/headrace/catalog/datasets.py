@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from headrace.catalog import dataset_store as store
 from headrace.catalog.dataset import Dataset, dataset_of, table_name_of
+from headrace.catalog.dataset_labels import LabelBook
 from headrace.catalog.dataset_rules import WRITABLE, DatasetRules, system_tags
 from headrace.catalog.errors import (
     DatasetInUse,
@@ -41,7 +42,11 @@ class Actor:
 
 
 class Catalog:
-    """Reads and changes datasets; safe between threads."""
+    """Reads and changes datasets; safe between threads.
+
+    Attributes:
+        labels: Their data usage labels.
+    """
 
     def __init__(self, control: ControlStore, clock: Clock, schemas: SchemaRegistry) -> None:
         """Open the catalog.
@@ -55,6 +60,7 @@ class Catalog:
         self._clock = clock
         self._schemas = schemas
         self._rules = DatasetRules(schemas)
+        self.labels = LabelBook(control, clock, schemas)
         self._users_of: UsersOf = lambda _sandbox, _dataset_id: ()
         self._known: dict[int, tuple[int, _Shelf]] = {}
         self._lock = threading.Lock()

@@ -147,3 +147,40 @@ class UnsupportedObject(NotFound):
     code = "catalog_object_unsupported"
     wire_code = "CTLG-1031"
     wire_title = "Not available"
+
+
+class LabelsMissing(NotFound):
+    """The dataset has no data usage labels."""
+
+    code = "dataset_labels_missing"
+
+    def __init__(self, dataset_id: str) -> None:
+        super().__init__("GET Entities Not Found", hint="Label the dataset by POST.")
+        self.details = {"path": f"/entities/AEP:dataset:{dataset_id}"}
+
+
+class LabelsExist(Conflict):
+    """The dataset has data usage labels already."""
+
+    code = "dataset_labels_exist"
+    wire_status = 403
+
+
+class LabelsInvalid(InvalidInput):
+    """A data usage label, or the field that it is for, is not acceptable."""
+
+    code = "dataset_labels_invalid"
+
+
+class LabelsVersionMissing(InvalidInput):
+    """Labels are changed only by who says which version was read (``If-Match``)."""
+
+    code = "dataset_labels_version_missing"
+    wire_status = 428
+
+
+class LabelsOutdated(Conflict):
+    """The labels changed since the caller read them."""
+
+    code = "dataset_labels_outdated"
+    wire_status = 412

@@ -7,6 +7,7 @@ from typing import Any
 from headrace.api.context import Context
 from headrace.api.patching import apply_patch, operations_of
 from headrace.catalog.dataset import Dataset
+from headrace.catalog.dataset_labels import LABELS_MEMBER
 from headrace.catalog.dataset_rules import WRITABLE
 from headrace.catalog.datasets import Edit
 from headrace.catalog.errors import DatasetInvalid
@@ -36,7 +37,7 @@ class DatasetWriter:
             "id": dataset.id,
             "state": "ACTIVE",
             "namespace": "ACP",
-            **deepcopy(dataset.body),
+            **deepcopy({name: value for name, value in dataset.body.items() if name != LABELS_MEMBER}),
             "imsOrg": self._context.organization_id,
             "sandboxId": self._context.sandbox.id,
             "version": dataset.wire_version,

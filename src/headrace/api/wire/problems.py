@@ -152,8 +152,8 @@ def dataset_service(fault: Fault) -> dict[str, Any]:
         return {"code": "PES-409", "message": fault.message, "violations": violations, "count": len(violations)}
     return {
         "timestamp": from_ms(fault.now_ms).isoformat(sep=" ", timespec="microseconds"),
-        "status": fault.heading.upper() if fault.title else _words(fault.status_word),
-        "code": fault.wire_code or f"PES-{fault.status}",
+        "status": _words(fault.status_word),
+        "code": f"PES-{fault.status}",
         "message": fault.message,
         "path": fault.details.get("path", fault.request_path),
     }
