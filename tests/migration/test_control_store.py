@@ -23,14 +23,15 @@ from headrace.storage.control.migrate import HEAD, ControlStoreNewer, configurat
 from headrace.storage.control.migrate import migrate as bring_up_to_date
 from headrace.storage.control.tables import metadata
 
-SECOND_STEP = '''
+NEXT = f"{int(HEAD) + 1:04d}"
+NEXT_STEP = f'''
 """A step as a later version might have it."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{NEXT}"
+down_revision = "{HEAD}"
 
 
 def upgrade() -> None:
@@ -117,7 +118,7 @@ def test_rows_survive_the_way_from_every_earlier_version(store: ControlStore) ->
     with store.read() as connection:
         assert differences(connection) == []
         present = {name: len(rows) for name, rows in rows_of(store, metadata).items()}
-    assert present == {name: len(rows) for name, rows in before.items()}
+    assert {name: present[name] for name in before} == {name: len(rows) for name, rows in before.items()}
 
 
 def test_store_from_before_the_first_step_keeps_its_rows(store: ControlStore) -> None:
@@ -136,9 +137,9 @@ def test_later_step_changes_a_table_and_keeps_its_rows(
     before = fill(store)["audiences"]
     later = tmp_path / "50% migrations"
     shutil.copytree(migrate._MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
-    (later / "versions" / "0002_colours.py").write_text(SECOND_STEP)
+    (later / "versions" / f"{NEXT}_colours.py").write_text(NEXT_STEP)
     monkeypatch.setattr(migrate, "_MIGRATIONS", later)
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    monkeypatch.setattr(migrate, "HEAD", NEXT)
     revision = store.revision()
     bring_up_to_date(store)
     found = MetaData()
@@ -156,9 +157,9 @@ def test_step_that_fails_changes_nothing(store: ControlStore, tmp_path: Path, mo
     before = fill(store)
     later = tmp_path / "migrations"
     shutil.copytree(migrate._MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
-    (later / "versions" / "0002_colours.py").write_text(SECOND_STEP + "    raise ZeroDivisionError\n")
+    (later / "versions" / f"{NEXT}_colours.py").write_text(NEXT_STEP + "    raise ZeroDivisionError\n")
     monkeypatch.setattr(migrate, "_MIGRATIONS", later)
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    monkeypatch.setattr(migrate, "HEAD", NEXT)
     with pytest.raises(ZeroDivisionError):
         bring_up_to_date(store)
     assert rows_of(store, metadata) == before

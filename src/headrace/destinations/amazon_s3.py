@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 from headrace.config import Secret, SettingInvalid, setting
 from headrace.destinations.base import Context, FileDestination, FileUpload
 from headrace.destinations.file_settings import FileSettings
+from headrace.destinations.reading import FileReader
 from headrace.destinations.transport.addresses import resolve
 from headrace.destinations.transport.aws import AssumedRole
 from headrace.destinations.transport.http import Endpoint
-from headrace.destinations.transport.object_store import ObjectStoreUpload, check_writable
+from headrace.destinations.transport.object_store import ObjectStoreReader, ObjectStoreUpload, check_writable
 
 _ACCESS_KEY = re.compile(r"[A-Z2-7]{20}")
 _SECRET_KEY = re.compile(r"[A-Za-z0-9/+]{40}")
@@ -98,6 +99,10 @@ class AmazonS3(FileDestination):
     def begin(self, folder: str, run_id: str) -> FileUpload:
         """See `FileDestination.begin`."""
         return _CheckedUpload(self, folder)
+
+    def reader(self) -> FileReader:
+        """See `FileDestination.reader`."""
+        return ObjectStoreReader(self._store(), place=self._place, prepare=self._prepare)
 
     async def _prepare(self) -> None:
         """Fail now with the error of the endpoint or the role, which the store's client would only wrap."""

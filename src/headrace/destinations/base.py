@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, Self
 import msgspec
 
 from headrace.clock import Clock
+from headrace.destinations.errors import DestinationRefused
+from headrace.destinations.reading import FileReader
 
 Kind = Literal["stream", "file"]
 
@@ -291,3 +293,11 @@ class FileDestination(Destination):
             folder: Folder below the destination's root, macros rendered.
             run_id: UUID of the flow run; keeps the temporary names of two runs apart.
         """
+
+    def reader(self) -> FileReader:
+        """Return what reads files with the same account, for sources.
+
+        Raises:
+            DestinationRefused: Files can only be written there.
+        """
+        raise DestinationRefused(f"Files cannot be read from '{self.title}'.")

@@ -16,6 +16,7 @@ from headrace.config import setting
 from headrace.destinations.base import FileDestination, FileUpload
 from headrace.destinations.errors import DestinationDenied, DestinationFull, DestinationRefused
 from headrace.destinations.file_settings import FileSettings
+from headrace.destinations.reading import TORN, FileReader, Listing, RemoteFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,10 @@ class DataLandingZone(FileDestination):
         if not place.is_relative_to(self._root.resolve()):
             raise DestinationRefused(f"Path '{folder}' leaves the landing zone.", path="/params/path")
         return _FolderUpload(place, run_id, self.context.clock)
+
+    def reader(self) -> FileReader:
+        """See `FileDestination.reader`."""
+        return _FolderReader(self._root)
 
     @property
     def _root(self) -> Path:
@@ -115,6 +120,73 @@ class _FolderUpload(FileUpload):
         for temporary in self._staged.values():
             await asyncio.to_thread(temporary.unlink, missing_ok=True)
         self._staged.clear()
+
+
+class _FolderReader(FileReader):
+    """Reads the zone; links are not followed, so that nothing outside of it can be read."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def list(self, folder: str, *, is_recursive: bool = False) -> Listing:
+        """See `FileReader.list`."""
+        return await asyncio.to_thread(self._list, folder, is_recursive)
+
+    def _list(self, folder: str, is_recursive: bool) -> Listing:
+        place = self._inside(folder)
+        files: list[RemoteFile] = []
+        folders: list[str] = []
+        waiting = [place] if place.is_dir() else []
+        while waiting:
+            try:
+                entries = list(os.scandir(waiting.pop()))
+            except OSError as error:
+                raise _unreadable(error, place) from error
+            for entry in entries:
+                path = Path(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(self._name(path))
+                    waiting += [path] if is_recursive else []
+                elif entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
+                    files.append(self._remote(path, entry.stat(follow_symlinks=False)))
+        return Listing(tuple(sorted(files, key=lambda file: file.path)), () if is_recursive else tuple(sorted(folders)))
+
+    async def fetch(self, path: str, target: Path) -> RemoteFile | None:
+        """See `FileReader.fetch`."""
+        return await asyncio.to_thread(self._fetch, path, target)
+
+    def _fetch(self, path: str, target: Path) -> RemoteFile | None:
+        place = self._inside(path)
+        try:
+            with os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW), "rb") as source, target.open("wb") as copy:
+                before = os.fstat(source.fileno())
+                shutil.copyfileobj(source, copy, 1 << 20)
+                after = os.fstat(source.fileno())
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise _unreadable(error, place) from error
+        remote = self._remote(place, after)
+        is_whole = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
+        return remote if is_whole else RemoteFile(remote.path, remote.byte_count, remote.modified_ms, TORN)
+
+    def _inside(self, path: str) -> Path:
+        root = self._root.resolve()
+        place = (root / path.strip("/")).resolve()
+        if not place.is_relative_to(root):
+            raise DestinationRefused(f"Path '{path}' leaves the landing zone.", path="/params/path")
+        return place
+
+    def _name(self, path: Path) -> str:
+        return path.resolve().relative_to(self._root.resolve()).as_posix()
+
+    def _remote(self, path: Path, found: os.stat_result) -> RemoteFile:
+        version = f"{found.st_mtime_ns}-{found.st_size}"
+        return RemoteFile(self._name(path), found.st_size, found.st_mtime_ns // 1_000_000, version)
+
+
+def _unreadable(error: OSError, place: Path) -> Exception:
+    return DestinationDenied(f"{place} cannot be read: {error.strerror}.")
 
 
 def _sync(path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import ClassVar
 from headrace.config import Secret, setting
 from headrace.destinations.base import FileDestination, FileUpload
 from headrace.destinations.file_settings import FileSettings
+from headrace.destinations.reading import FileReader
 from headrace.destinations.transport.sftp import SftpAccount, SftpUpload, mapped, private_key_from
+from headrace.destinations.transport.sftp_reader import SftpReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,10 @@ class Sftp(FileDestination):
     def begin(self, folder: str, run_id: str) -> FileUpload:
         """See `FileDestination.begin`."""
         return SftpUpload(self._account(), folder, run_id)
+
+    def reader(self) -> FileReader:
+        """See `FileDestination.reader`."""
+        return SftpReader(self._account())
 
     def _fixed_folder(self) -> str:
         return str(self.target.remote_path).partition("%")[0].rstrip("/") or "/"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headrace.storage.control.base import ControlStore
 
-HEAD = "0001"
+HEAD = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _stamps = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 

@@ -5,7 +5,7 @@ joined has a column of its own. `sandbox` is the sandbox's number.
 """
 
 from headrace.storage.control.tables.access import clients, organizations
-from headrace.storage.control.tables.activation import connections, flow_runs, flows, inlets, mapping_sets
+from headrace.storage.control.tables.activation import connections, flow_runs, flows, inlets, mapping_sets, source_files
 from headrace.storage.control.tables.audience import audiences, segment_jobs, segment_schedules
 from headrace.storage.control.tables.base import metadata, revision
 from headrace.storage.control.tables.catalog import (
@@ -54,4 +54,5 @@ __all__ = [
     "schema_versions",
     "segment_jobs",
     "segment_schedules",
+    "source_files",
 ]

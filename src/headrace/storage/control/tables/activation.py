@@ -1,4 +1,4 @@
-"""Flow Service: connections, dataflows and their runs; inlets; mapping sets."""
+"""Flow Service: connections, dataflows and their runs; inlets; files taken from sources; mapping sets."""
 
 from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, String, Table
 
@@ -58,6 +58,22 @@ flow_runs = Table(
     Index(None, "flow_id", "created_at"),
     Index(None, "sandbox", "created_at"),
     Index(None, "status"),
+)
+
+# Files that dataflows from sources have taken, one row a version. Nobody caches it.
+source_files = Table(
+    "source_files",
+    metadata,
+    Column("flow_id", String, primary_key=True),
+    Column("path", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("sandbox", Integer, nullable=False),
+    Column("run_id", String, nullable=False),
+    Column("batch_id", String, nullable=False),
+    Column("byte_count", BigInteger, nullable=False),
+    Column("modified_ms", BigInteger, nullable=False),
+    *stamps(),
+    Index(None, "run_id"),
 )
 
 mapping_sets = Table(
