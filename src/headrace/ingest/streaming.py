@@ -35,6 +35,7 @@ from headrace.ingest.refusals import (
 from headrace.ingest.targets import Target, Targets
 from headrace.model import Record, encode_entry
 from headrace.schemas import Violation
+from headrace.schemas.validation import MOST_VIOLATIONS
 
 _NO_HEADER = Header()
 _SYNCHRONOUS_PER_MINUTE = 60
@@ -241,4 +242,4 @@ def _checked(target: Target, record: Any) -> tuple[Violation, ...]:
         violations = target.check(record)
     except (RecursionError, ValueError):  # deeper than a validator can walk
         violations = [_TOO_DEEP]
-    return (*target.faults, *violations) if violations or target.faults else ()
+    return (*target.faults, *violations)[:MOST_VIOLATIONS] if violations or target.faults else ()

@@ -10,6 +10,7 @@ from headrace.schemas.composition import Composer
 from headrace.schemas.errors import DefinitionInvalid, FieldNameInvalid, NamespaceViolated
 from headrace.schemas.paths import leaves
 from headrace.schemas.resource import Kind, Resource
+from headrace.schemas.validation import PATTERNS
 
 MOST_LEAVES = 6000
 DEEPEST = 32
@@ -120,7 +121,7 @@ def _check_values(field: Mapping[str, Any], path: str) -> None:
 
 def _check_pattern(pattern: str, path: str) -> None:
     try:
-        jsonschema_rs.Draft4Validator({"pattern": pattern})
+        jsonschema_rs.Draft4Validator({"pattern": pattern}, pattern_options=PATTERNS)
     except jsonschema_rs.ValidationError as error:
         raise DefinitionInvalid(f"'pattern' at '{path}' is no regular expression: {pattern}", path=f"{path}/pattern") from error
 

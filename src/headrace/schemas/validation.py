@@ -5,6 +5,7 @@ those of the platform (``DCVS-…``) and texts follow the wording of its validat
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
@@ -14,6 +15,10 @@ from headrace.schemas.descriptor import IdentityDescriptor
 from headrace.schemas.strict import PATTERN_OF_FORMAT, forbid_empty, require_paths, strict_schema
 
 MOST_VIOLATIONS = 5
+PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
+"""How patterns are matched: in linear time; those with look-around or back references in at most half a millisecond."""
+
+_MOST_SHOWN = 200  # characters of a value, a name or a pointer in a text
 
 _CODES = {
     "type": "DCVS-1104-400",
@@ -87,7 +92,7 @@ class RecordValidator:
         require_paths(self._schema, (identity.path for identity in identities if identity.is_primary))
         for identity in identities:
             forbid_empty(self._schema, identity.path)
-        self._validator = jsonschema_rs.Draft4Validator(self._schema, validate_formats=True)
+        self._validator = jsonschema_rs.Draft4Validator(self._schema, validate_formats=True, pattern_options=PATTERNS)
         self.is_valid: Callable[[Any], bool] = self._validator.is_valid
 
     def violations(self, record: Any) -> list[Violation]:
@@ -100,12 +105,8 @@ class RecordValidator:
             return [_violation("#", "type", "the record is nested too deep", "#")]
 
     def _explained(self, record: Any) -> list[Violation]:
-        found: list[Violation] = []
-        for error in self._validator.iter_errors(record):
-            found.extend(_violations_of(error))
-            if len(found) >= MOST_VIOLATIONS:
-                break
-        return found[:MOST_VIOLATIONS]
+        errors = self._validator.iter_errors(record)
+        return list(islice((violation for error in errors for violation in _violations_of(error)), MOST_VIOLATIONS))
 
 
 def _violations_of(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
@@ -115,16 +116,20 @@ def _violations_of(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
     location = _pointer(error.schema_path[:-1])
     if keyword == "additionalProperties":
         for name in kind.unexpected:
-            yield _violation(pointer, keyword, f"extraneous key [{name}] is not permitted", location)
+            yield _violation(pointer, keyword, f"extraneous key [{_cut(name)}] is not permitted", location)
     elif keyword == "required":
         yield _violation(pointer, keyword, f"required key [{_required_name(kind)}] not found", location)
-    elif keyword == "pattern" and len(error.schema_path) > 2 and error.schema_path[-3] == "allOf":
-        name = _FORMAT_OF_PATTERN[kind.pattern]
-        text = f"[{error.instance}] {_FORMAT_TEXTS[name]}"
+    elif keyword == "pattern" and (name := _FORMAT_OF_PATTERN.get(getattr(kind, "pattern", ""))) and _is_format(error):
+        text = f"[{_shown(error.instance)}] {_FORMAT_TEXTS[name]}"
         yield _violation(pointer, "format", text, _pointer(error.schema_path[:-3]))
     else:
         code = _CODES["null"] if keyword == "type" and error.instance is None else None
         yield _violation(pointer, keyword, _text(keyword, kind, error.instance), location, code)
+
+
+def _is_format(error: jsonschema_rs.ValidationError) -> bool:
+    # `strict_schema` keeps the patterns of formats apart from those of the definition: under an index of `allOf`.
+    return len(error.schema_path) > 2 and isinstance(error.schema_path[-2], int)
 
 
 def _violation(pointer: str, keyword: str, message: str, location: str, code: str | None = None) -> Violation:
@@ -132,7 +137,7 @@ def _violation(pointer: str, keyword: str, message: str, location: str, code: st
 
 
 def _pointer(path: Sequence[str | int]) -> str:
-    return "/".join(["#", *(str(part).replace("~", "~0").replace("/", "~1") for part in path)])
+    return "/".join(["#", *(_cut(str(part)).replace("~", "~0").replace("/", "~1") for part in path)])
 
 
 def _required_name(kind: Any) -> str:
@@ -147,9 +152,12 @@ def _text(keyword: str, kind: Any, value: Any) -> str:
         case "enum":
             return f"{_shown(value)} is not a valid enum value"
         case "format":
-            return f"[{value}] {_FORMAT_TEXTS.get(kind.format, 'is not a valid ' + kind.format)}"
+            return f"[{_shown(value)}] {_FORMAT_TEXTS.get(kind.format, 'is not a valid ' + kind.format)}"
         case "pattern":
-            return f"string [{value}] does not match pattern {kind.pattern}"
+            pattern = getattr(kind, "pattern", None)
+            if pattern is None:  # given up, see `PATTERNS`
+                return f"string [{_shown(value)}] takes too long to match its pattern"
+            return f"string [{_shown(value)}] does not match pattern {_cut(pattern)}"
         case "minLength" | "maxLength":
             return f"expected {keyword}: {kind.limit}, actual: {len(value)}"
         case "minItems":
@@ -193,4 +201,8 @@ def _type_name(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return _cut(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

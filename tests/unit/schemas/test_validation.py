@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -177,3 +178,30 @@ def test_record_nested_too_deep_is_a_violation() -> None:
     for _ in range(5000):
         deep = [deep]
     assert RecordValidator(form_of(a=TEXT)).violations({"a": deep})
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", r"(a|a)*\1b", "^(?=(a|aa)+$)b", r"(.*)*(.*)*\1$"])
+def test_no_pattern_can_take_long(pattern: str) -> None:
+    validator = RecordValidator(form_of(code={"type": "string", "pattern": pattern}))
+    begin = time.process_time()
+    for length in (30, 1000, 100_000):
+        assert {each.keyword for each in validator.violations({"code": "a" * length + "!"})} <= {"pattern"}
+    assert time.process_time() - begin < 1
+
+
+def test_a_pattern_that_is_given_up_is_a_violation() -> None:
+    found = only_violation({"type": "string", "pattern": r"(a|a)*\1b"}, "a" * 50)
+    assert (found.code, found.message) == ("DCVS-1902-400", f"string [{'a' * 50}] takes too long to match its pattern")
+
+
+def test_texts_show_no_more_than_the_beginning_of_long_values_and_names() -> None:
+    validator = RecordValidator(form_of(code={"type": "string", "pattern": "^b$", "maxLength": 3, "enum": ["b"]}))
+    found = validator.violations({"code": "a" * 500_000, "c" * 500_000: 1})
+    assert {each.keyword for each in found} == {"pattern", "maxLength", "enum", "additionalProperties"}
+    assert all(len(each.message) < 300 for each in found)
+
+
+def test_a_field_may_have_the_name_of_a_keyword() -> None:
+    node = {"type": "array", "items": {"type": "string", "pattern": "^b$"}}
+    [found] = RecordValidator(form_of(allOf=node)).violations({"allOf": ["a"]})
+    assert (found.keyword, found.pointer) == ("pattern", "#/allOf/0")
