@@ -81,6 +81,13 @@ class Settings:
     strict_accept: bool = setting("Refuse registry reads without a registry media type.", default=False)
     log_level: str = setting("Least severe event to log.", default="INFO", one_of=("DEBUG", "INFO", "WARNING", "ERROR"))
     max_linger_ms: int = setting("Longest wait of the gateway for more records before it syncs.", default=2)
+    inlet_requests_per_second: int = setting("Requests a second that one inlet takes for long; 0 sets no limit.", default=50_000)
+    inlet_least_free_bytes: int = setting(
+        "Free disk space below which the inlets refuse; on a small disk a fiftieth of it.", default=256_000_000
+    )
+    inlet_most_backlog_records: int = setting(
+        "Accepted records that may wait for the pipeline and the lake before the inlets refuse.", default=50_000_000
+    )
     micro_batch_records: int = setting("Most records the pipeline takes in one commit.", default=2000)
     lake_flush_seconds: int = setting("Longest time an accepted record waits for the lake.", default=60)
     lake_flush_bytes: int = setting("Bytes of waiting records that make the lake writer write at once.", default=64_000_000)

@@ -13,6 +13,7 @@ from headrace.api.inlet_connection import HandOver, InletConnection
 from headrace.api.wire import inlet as wire
 from headrace.clock import Clock
 from headrace.errors import HeadraceError
+from headrace.ingest.admission import RequestRate
 from headrace.ingest.counting import InletCounter
 from headrace.ingest.inlets import Inlets
 from headrace.ingest.refusals import BodyUnreadable
@@ -35,6 +36,9 @@ class InletApp:
         counter: InletCounter,
         clock: Clock,
         is_token_valid: Callable[[str], bool],
+        *,
+        rate: RequestRate | None = None,
+        lack_of_room: Callable[[], str] = lambda: "",
     ) -> None:
         """Make the application.
 
@@ -44,10 +48,17 @@ class InletApp:
             counter: Counts for `status`.
             clock: Stamps the answers.
             is_token_valid: Whether a bearer token is valid now; asked only for inlets that want one.
+            rate: How many requests an inlet takes; None sets no limit.
+            lack_of_room: Returns why nothing more can be accepted; empty when it can.
         """
+        self._lack_of_room = lack_of_room
         self._intake = intake
         self._counter = counter
-        self._calls = Calls(inlets, intake, clock, is_token_valid)
+        self._calls = Calls(inlets, intake, clock, is_token_valid, rate or RequestRate(0, clock))
+
+    def look_for_room(self) -> None:
+        """Refuse from now on when there is no room, and accept again when there is."""
+        self._intake.note_lack(self._lack_of_room())
 
     def status(self) -> dict[str, Any]:
         """Return the counters; the refused requests are those of this process."""

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from headrace.api.wire import inlet as wire
 from headrace.clock import Clock
 from headrace.errors import Bug, HeadraceError
+from headrace.ingest.admission import RequestRate
 from headrace.ingest.commit import Outcome
 from headrace.ingest.inlets import Inlet, Inlets
 from headrace.ingest.refusals import (
@@ -47,12 +48,16 @@ class Calls:
         intake: Takes messages.
         clock: Stamps the answers.
         is_token_valid: Whether a bearer token is valid now; asked only for inlets that want one.
+        rate: How many requests an inlet takes.
         process: Number of the process; part of the ids of transactions.
         refusals: Requests that were refused.
     """
 
-    def __init__(self, inlets: Inlets, intake: StreamingIntake, clock: Clock, is_token_valid: Callable[[str], bool]) -> None:
+    def __init__(
+        self, inlets: Inlets, intake: StreamingIntake, clock: Clock, is_token_valid: Callable[[str], bool], rate: RequestRate
+    ) -> None:
         self.inlets = inlets
+        self.rate = rate
         self.intake = intake
         self.clock = clock
         self.is_token_valid = is_token_valid
@@ -169,6 +174,7 @@ class Call:
             raise too_large()
         if inlet.is_authenticated:
             self._check_token(headers.get(b"authorization", b""))
+        calls.rate.take(inlet.id)
         sandbox = headers.get(b"x-sandbox-name")
         if sandbox is not None and sandbox.decode("latin-1") != inlet.sandbox.name:
             raise SandboxDiffers(

@@ -14,6 +14,7 @@ from headrace.catalog.sandboxes import Sandboxes
 from headrace.config import Settings
 from headrace.errors import HeadraceError
 from headrace.governance.accounts import Accounts
+from headrace.ingest.admission import RequestRate, Room
 from headrace.ingest.batch_import import BatchImport
 from headrace.ingest.commit import GroupCommit
 from headrace.ingest.counting import InletCounter
@@ -26,6 +27,7 @@ from headrace.ingest.targets import Targets
 from headrace.model import Sandbox
 from headrace.profile.access import ProfileAccess
 from headrace.roles.gateway import Gateway
+from headrace.roles.status import StatusBoard
 
 if TYPE_CHECKING:
     from headrace.audience.preview import Previews
@@ -41,11 +43,34 @@ def run(settings: Settings) -> None:
     commit = GroupCommit(records, quarantined, max_linger_ms=home.settings.max_linger_ms, on_quarantined=roller.wake)
     intake = StreamingIntake(Targets(home.catalog, home.schemas, home.mapping_sets), commit, home.clock)
     inlets = Inlets(home.control, _known_sandbox(home.sandboxes))
-    inlet = InletApp(inlets, intake, InletCounter(records, quarantined), home.clock, partial(_is_token_valid, home.accounts))
+    room = Room(
+        home.path,
+        records,
+        partial(_applied, home.board),
+        least_free_bytes=settings.inlet_least_free_bytes,
+        most_waiting_entries=settings.inlet_most_backlog_records,
+    )
+    inlet = InletApp(
+        inlets,
+        intake,
+        InletCounter(records, quarantined),
+        home.clock,
+        partial(_is_token_valid, home.accounts),
+        rate=RequestRate(settings.inlet_requests_per_second, home.clock),
+        lack_of_room=room.lack,
+    )
     quieten_collector()
     gateway = Gateway(inlet, build_api(services_of(home)), home.clock, home.board, host=settings.host, port=settings.port)
     gateway.run()
     roller.close()
+
+
+def _applied(board: StatusBoard) -> int | None:
+    """Return up to which offset both readers of the log have read it, None while one of them is not up."""
+    pipeline, lake = board.read("pipeline"), board.read("lake_writer")
+    if pipeline is None or lake is None:
+        return None
+    return min(int(pipeline["offset"]), int(lake["saved_offset"]))
 
 
 def _is_token_valid(known: Accounts, token: str) -> bool:

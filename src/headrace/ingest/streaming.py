@@ -82,6 +82,10 @@ class StreamingIntake:
         """
         self._commit.check_room()
 
+    def note_lack(self, lack: str) -> None:
+        """Let `check_room` refuse for a reason, until there is none (empty)."""
+        self._commit.note_lack(lack)
+
     @property
     def fault(self) -> str:
         """Why messages cannot be stored at present; empty when they can."""

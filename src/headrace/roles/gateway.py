@@ -39,6 +39,10 @@ class Inlet(Protocol):
         """Return the protocol of a fresh connection; it calls ``hand_over`` when that turns out to be none of an inlet's."""
         ...
 
+    def look_for_room(self) -> None:
+        """Refuse from now on when there is no room, and accept again when there is."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """Return the counters."""
         ...
@@ -109,6 +113,7 @@ class Gateway:
 
     async def _report(self) -> None:
         while True:
+            self._inlet.look_for_room()
             self._board.write("gateway", {**self._inlet.status(), "caught_up_ms": self._clock.now_ms()})
             await asyncio.sleep(_STATUS_SECONDS)
 

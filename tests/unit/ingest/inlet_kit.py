@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from headrace.api.inlet import InletApp
 from headrace.clock import ManualClock
 from headrace.errors import NotFound
+from headrace.ingest.admission import RequestRate
 from headrace.ingest.commit import GroupCommit
 from headrace.ingest.counting import InletCounter
 from headrace.ingest.inlets import Inlets
@@ -96,6 +97,8 @@ class InletKit:
         self.targets = Targets(self.datasets, self.schemas, MappingSets(self.control, self.schemas, self.clock))
         self.inlets = Inlets(self.control, lambda number: self.sandbox)
         self.valid_tokens = {"good"}
+        self.rate = RequestRate(0, self.clock)
+        self.lack = ""
         self._max_linger_ms, self._max_waiting_bytes = max_linger_ms, max_waiting_bytes
 
     def app(self) -> InletApp:
@@ -104,7 +107,15 @@ class InletKit:
         )
         intake = StreamingIntake(self.targets, self.commit, self.clock)
         counter = InletCounter(self.records, self.quarantine_topic)
-        return InletApp(self.inlets, intake, counter, self.clock, lambda token: token in self.valid_tokens)
+        return InletApp(
+            self.inlets,
+            intake,
+            counter,
+            self.clock,
+            lambda token: token in self.valid_tokens,
+            rate=self.rate,
+            lack_of_room=lambda: self.lack,
+        )
 
     # Configuration
 
