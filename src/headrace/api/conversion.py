@@ -117,7 +117,7 @@ def get_mapping_set(set_id: str, version: int | None = None, context: Context = 
 @router.put("/mappingSets/{set_id}")
 def replace_mapping_set(set_id: str, body: Document = Body(), context: Context = Depends(context_of)) -> Response:
     """Make the next version of a mapping set."""
-    return answer(_stamp(_sets(context).replace(context.sandbox, set_id, body, context.user_id)))
+    return answer(_wire(_sets(context).replace(context.sandbox, set_id, body, context.user_id)))
 
 
 @router.delete("/mappingSets/{set_id}")
@@ -278,6 +278,8 @@ def _mapping(found: MappingSet, mapping: Mapping[str, Any]) -> Document:
         "version": found.version,
         "createdDate": found.created_at,
         "modifiedDate": found.updated_at,
+        "createdBy": found.body.get("createdBy", ""),
+        "modifiedBy": found.body.get("modifiedBy", ""),
     }
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-JsonSchema = Mapping[str, Any]
+from tests.conformance.wire.shapes import NUMBER, TEXT, TEXTS, JsonSchema, keyed, many, obj
 
 
 @dataclass(frozen=True)
@@ -28,22 +27,6 @@ class Overrule:
     has_body: bool = True
 
 
-def _object(required: tuple[str, ...] = (), **properties: JsonSchema) -> JsonSchema:
-    return {"type": "object", "required": list(required or properties), "properties": properties}
-
-
-def _keyed(schema: JsonSchema) -> JsonSchema:
-    return {"type": "object", "minProperties": 1, "additionalProperties": schema}
-
-
-def _list(items: JsonSchema) -> JsonSchema:
-    return {"type": "array", "items": items}
-
-
-_TEXT: JsonSchema = {"type": "string"}
-_TEXT_OR_NULL: JsonSchema = {"type": ["string", "null"]}
-_NUMBER: JsonSchema = {"type": "integer"}
-_TEXTS = _list(_TEXT)
 _NOTHING = Overrule("An upload and a deletion are answered without a body.", has_body=False)
 
 # --- Schema Registry ---
@@ -52,10 +35,10 @@ _PAGE = Overrule(
     "The last page has '_page.next' and '_links.next', both null: the public client stops there. "
     "The file gives one type for every page and models the link as a text.",
     places=("/_page/next", "/_links/next"),
-    schema=_object(
-        _page=_object(next={"type": ["string", "number", "null"]}, count=_NUMBER),
-        _links=_object(next={"type": ["object", "null"]}),
-        results=_list({"type": "object"}),
+    schema=obj(
+        _page=obj(next={"type": ["string", "number", "null"]}, count=NUMBER),
+        _links=obj(next={"type": ["object", "null"]}),
+        results=many({"type": "object"}),
     ),
 )
 _DESCRIPTOR = Overrule(
@@ -65,7 +48,7 @@ _DESCRIPTOR = Overrule(
 )
 _MIXIN = Overrule(
     "A mixin is a field group under its former name; the file gives no body here.",
-    schema=_object(title=_TEXT, type=_TEXT),
+    schema=obj(title=TEXT, type=TEXT),
     replaces_file=True,
 )
 _CHANGES = Overrule("What a change sets may be any JSON value; the file says text.", places=("*/value",))
@@ -77,10 +60,10 @@ def _deletion(*statuses: int) -> Overrule:
     return Overrule("The public client deletes it; no file has it.", statuses=statuses, has_body=False)
 
 
-_VIEW = _object(dataSetId=_TEXT, created=_NUMBER, updated=_NUMBER, version=_TEXT, files=_TEXT)
-_FILE = _object(batchId=_TEXT, dataSetViewId=_TEXT, imsOrg=_TEXT, version=_TEXT, created=_NUMBER, updated=_NUMBER)
-_BOUNDS = _object(defaultValue=_TEXT, maxValue=_TEXT, minValue=_TEXT)
-_RETENTION = _object(extensions=_object(adobe_lakeHouse=_object(rowExpiration=_BOUNDS)))
+_VIEW = obj(dataSetId=TEXT, created=NUMBER, updated=NUMBER, version=TEXT, files=TEXT)
+_FILE = obj(batchId=TEXT, dataSetViewId=TEXT, imsOrg=TEXT, version=TEXT, created=NUMBER, updated=NUMBER)
+_BOUNDS = obj(defaultValue=TEXT, maxValue=TEXT, minValue=TEXT)
+_RETENTION = obj(extensions=obj(adobe_lakeHouse=obj(rowExpiration=_BOUNDS)))
 
 
 def _client_only(schema: JsonSchema) -> Overrule:
@@ -90,16 +73,16 @@ def _client_only(schema: JsonSchema) -> Overrule:
 _SEVERAL = Overrule(
     "The guide answers each request's own id, code and body, which '<<id>>' templates need; the file gives a list of references.",
     statuses=(200,),
-    schema=_list(_object(id=_TEXT, code=_NUMBER, body={})),
+    schema=many(obj(id=TEXT, code=NUMBER, body={})),
     replaces_file=True,
 )
 
 # --- Dataset service ---
 
-_LABELS = _object(labels=_TEXTS, optionalLabels=_list(_object(labels=_TEXTS, option={"type": "object"})))
+_LABELS = obj(labels=TEXTS, optionalLabels=many(obj(labels=TEXTS, option={"type": "object"})))
 _KEYED_LABELS = Overrule(
     "The labels are keyed by 'AEP:dataset:<id>', as the service answers; the file models the inner object alone.",
-    schema=_keyed(_LABELS),
+    schema=keyed(_LABELS),
 )
 
 # --- ingestion ---
@@ -107,20 +90,18 @@ _KEYED_LABELS = Overrule(
 _BATCH = Overrule(
     "A batch begins as 'loading' and goes on to 'loaded'; the file's list of statuses begins with processing. Times are numbers.",
     places=("/status", "/created", "/updated", "/started", "/completed"),
-    schema=_object(
-        id=_TEXT, status=_TEXT, version=_TEXT, created=_NUMBER, updated=_NUMBER, relatedObjects=_list({"type": "object"})
-    ),
+    schema=obj(id=TEXT, status=TEXT, version=TEXT, created=NUMBER, updated=NUMBER, relatedObjects=many({"type": "object"})),
 )
 _SENT = Overrule(
     "The same endpoint as without the prefix; no file has it under this one.",
     statuses=(200,),
-    schema=_object(inletId=_TEXT, xactionId=_TEXT, receivedTimeMs=_NUMBER),
+    schema=obj(inletId=TEXT, xactionId=TEXT, receivedTimeMs=NUMBER),
     replaces_file=True,
 )
 _BATCH_SENT = Overrule(
     _SENT.why,
     statuses=(207,),
-    schema=_object(inletId=_TEXT, batchId=_TEXT, receivedTimeMs=_NUMBER, responses=_list({"type": "object"})),
+    schema=obj(inletId=TEXT, batchId=TEXT, receivedTimeMs=NUMBER, responses=many({"type": "object"})),
     replaces_file=True,
 )
 
@@ -131,31 +112,31 @@ _DATED = Overrule(
     "examples show it, 'text/x.schema-path', which its list of values lacks.",
     places=("*/createdDate", "*/modifiedDate", "*/sourceType"),
 )
-_MAPPING = _object(id=_TEXT, sourceType=_TEXT, source=_TEXT, destination=_TEXT)
+_MAPPING = obj(id=TEXT, sourceType=TEXT, source=TEXT, destination=TEXT)
 _ERRORS: JsonSchema = {"type": ["array", "null"]}
 _MAPPINGS = Overrule(
-    "The path names all mappings of a set; the file gives one mapping.", schema=_list(_MAPPING), replaces_file=True
+    "The path names all mappings of a set; the file gives one mapping.", schema=many(_MAPPING), replaces_file=True
 )
 _VALIDATED = Overrule(
     "A mapping without errors has 'errors': null, as in the file's example; its schema says list.",
     places=("/validationResponse/*/errors",),
-    schema=_object(validationResponse=_list(_object(status={"enum": ["SUCCESS", "FAILED"]}, errors=_ERRORS))),
+    schema=obj(validationResponse=many(obj(status={"enum": ["SUCCESS", "FAILED"]}, errors=_ERRORS))),
 )
 _PREVIEWED = Overrule(
     "One result for each row of data, as in the file's example; its schema is one result.",
-    schema=_list(_object(data={"type": "object"}, errors=_ERRORS)),
+    schema=many(obj(data={"type": "object"}, errors=_ERRORS)),
     replaces_file=True,
 )
 _OUTPUT_SCHEMA = Overrule(
     "The guide of file exports stores the columns of a file so; no file has it.",
     statuses=(200,),
-    schema=_object(id=_TEXT, version=_NUMBER, jsonSchema={"type": "object"}),
+    schema=obj(id=TEXT, version=NUMBER, jsonSchema={"type": "object"}),
     replaces_file=True,
 )
 
 # --- Flow Service ---
 
-_VERSION = _object(id=_TEXT, etag={"type": "string", "pattern": '^".*"$'})
+_VERSION = obj(id=TEXT, etag={"type": "string", "pattern": '^".*"$'})
 _CHANGED = Overrule("A change answers id and new etag; the file gives no body.", schema=_VERSION, replaces_file=True)
 _REFERENCE_ALONE = Overrule(
     "A change answers id and new etag, as for dataflows; the file gives the whole list.", schema=_VERSION, replaces_file=True
@@ -167,19 +148,19 @@ _DELETED = Overrule(
 )
 _EXPORTABLE = Overrule(
     "The datasets that can be exported come as items with page information; the file reuses the schema of 'explore'.",
-    schema=_object(
-        items=_list(_object(id=_TEXT, name=_TEXT, fileDescription={"type": "object"}, state=_TEXT)),
-        pageInfo=_object(start=_NUMBER, end=_NUMBER, total=_NUMBER, hasNext={"type": "boolean"}),
+    schema=obj(
+        items=many(obj(id=TEXT, name=TEXT, fileDescription={"type": "object"}, state=TEXT)),
+        pageInfo=obj(start=NUMBER, end=NUMBER, total=NUMBER, hasNext={"type": "boolean"}),
     ),
     replaces_file=True,
 )
 _FLOW_SPECS = Overrule(
     "A flow spec lists its transformations, and a dataflow lists them likewise; the file models one.",
     places=("/items/*/transformationSpecs",),
-    schema=_object(items=_list(_object(("id", "name"), transformationSpecs=_list({"type": "object"})))),
+    schema=obj(items=many(obj(("id", "name"), transformationSpecs=many({"type": "object"})))),
 )
-_CONTAINER = _object(containerName=_TEXT, containerTTL=_TEXT)
-_CREDENTIALS = _object(containerName=_TEXT, storageAccountName=_TEXT, SASToken=_TEXT, SASUri=_TEXT, expiryDate=_TEXT)
+_CONTAINER = obj(containerName=TEXT, containerTTL=TEXT)
+_CREDENTIALS = obj(containerName=TEXT, storageAccountName=TEXT, SASToken=TEXT, SASUri=TEXT, expiryDate=TEXT)
 
 
 _BY_SERVICE: Mapping[str, tuple[tuple[Overrule, tuple[str, ...]], ...]] = {
@@ -204,8 +185,8 @@ _BY_SERVICE: Mapping[str, tuple[tuple[Overrule, tuple[str, ...]], ...]] = {
         (_CHANGES, ("GET /rpc/auditlog/{id}",)),
     ),
     "Catalog": (
-        (_client_only(_keyed(_VIEW)), ("GET /dataSets/{id}/views", "GET /dataSets/{id}/views/{v}")),
-        (_client_only(_keyed(_FILE)), ("GET /dataSets/{id}/views/{v}/files",)),
+        (_client_only(keyed(_VIEW)), ("GET /dataSets/{id}/views", "GET /dataSets/{id}/views/{v}")),
+        (_client_only(keyed(_FILE)), ("GET /dataSets/{id}/views/{v}/files",)),
         (_client_only(_RETENTION), ("GET /ttl/{id}",)),
         (_SEVERAL, ("POST /",)),
     ),
@@ -223,7 +204,7 @@ _BY_SERVICE: Mapping[str, tuple[tuple[Overrule, tuple[str, ...]], ...]] = {
             Overrule(
                 "The guide answers 201 to both actions on a file; the file says 200.",
                 statuses=(201,),
-                schema=_object(name=_TEXT, sizeInBytes=_NUMBER),
+                schema=obj(name=TEXT, sizeInBytes=NUMBER),
                 replaces_file=True,
             ),
             ("POST /batches/{b}/datasets/{d}/files/{path}",),

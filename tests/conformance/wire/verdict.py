@@ -7,6 +7,7 @@ import httpx
 
 from tests.conformance.wire.operations import Operation
 from tests.conformance.wire.overrules import OVERRULES, Overrule
+from tests.conformance.wire.relied_on import RELIED_ON
 from tests.conformance.wire.spec import Fault, SpecSilent, faults_of, spec_at
 
 _NOTHING = Overrule(why="")
@@ -31,7 +32,8 @@ def faults_in(operation: Operation, answer: httpx.Response, specs: Path) -> list
 
 def _faults_in_body(operation: Operation, overrule: Overrule, answer: httpx.Response, specs: Path) -> list[str]:
     body = answer.json()
-    found = faults_of(overrule.schema, body) if overrule.schema is not None else []
+    relied_on = RELIED_ON.get(operation.service.name, {}).get(operation.key)
+    found = [fault for schema in (overrule.schema, relied_on) if schema is not None for fault in faults_of(schema, body)]
     if not overrule.replaces_file:
         spec = spec_at(specs / f"{operation.service.spec}.yaml")
         found += [fault for fault in spec.faults(operation, answer.status_code, body) if not _is_overruled(fault, overrule)]
