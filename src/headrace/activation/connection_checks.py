@@ -17,6 +17,8 @@ from headrace.destinations import registry
 from headrace.destinations.base import Context, Destination
 from headrace.destinations.settings import secret_names, settings_from, wire_name
 from headrace.errors import NotFound
+from headrace.ingest.sources import kinds
+from headrace.ingest.sources.selection import format_of, selection_of
 from headrace.model import Sandbox
 
 _KEPT = ("name", "description", "providerId", "connectionSpec", "baseConnectionId", "auth", "encryptionSpecs", "data", "params")
@@ -81,10 +83,10 @@ class ConnectionChecks:
         legacy = document.pop("encryption")
         if role == "streaming_source":
             return _checked_inlet(document), {}
-        if role != "destination":
+        if role not in ("destination", "file_source"):
             document.pop("auth", None)
             return document, {}
-        kind = registry.destination(document["connectionSpec"]["id"])
+        kind = registry.destination(_account_spec(document["connectionSpec"]["id"]))
         auth = object_of(document, "auth")
         params = object_of(auth, "params", path="/auth")
         encryption = _encryption(document, params, legacy)
@@ -114,13 +116,15 @@ class ConnectionChecks:
 
     def _checked_source(self, sandbox: Sandbox, role: specs.Role, document: dict[str, Any]) -> dict[str, Any]:
         document.pop("auth", None)
-        if role not in ("profile_store", "data_lake_source", "streaming_source"):
+        if role not in ("profile_store", "data_lake_source", "streaming_source", "file_source"):
             raise EntityInvalid(
                 f"'{specs.spec_name(document['connectionSpec']['id'])}' cannot be a source.", path="/connectionSpec/id"
             )
         base = self._base_of(sandbox, document)
         if role == "streaming_source" and base is None:
             raise EntityInvalid("A streaming source needs its base connection.", path="/baseConnectionId")
+        if role == "file_source":
+            return _checked_files(document, base)
         if role == "data_lake_source":
             document["params"] = {"datasets": self._checked_datasets(sandbox, object_of(document, "params"))}
         return document
@@ -182,13 +186,33 @@ class ConnectionChecks:
         base = self._store.connection(sandbox, "base", str(base_id))
         if base is None:
             raise EntityInvalid(f"Base connection '{base_id}' does not exist.", path="/baseConnectionId")
-        if base.spec_id != document["connectionSpec"]["id"]:
+        if _same(base.spec_id) != _same(document["connectionSpec"]["id"]):
             raise EntityInvalid(
                 f"Base connection '{base_id}' is of '{specs.spec_name(base.spec_id)}', "
                 f"not of '{specs.spec_name(document['connectionSpec']['id'])}'.",
                 path="/baseConnectionId",
             )
         return base
+
+
+def _account_spec(spec_id: str) -> str:
+    """Return the destination that has the accounts of a connection spec."""
+    return kinds.source_kind(spec_id).twin if kinds.is_source(spec_id) else spec_id
+
+
+def _same(spec_id: str) -> str:
+    """Return the connection spec under its first published id."""
+    return kinds.source_kind(spec_id).id if kinds.is_source(spec_id) else spec_id
+
+
+def _checked_files(document: dict[str, Any], base: StoredConnection | None) -> dict[str, Any]:
+    kind = kinds.source_kind(document["connectionSpec"]["id"])
+    if base is None and kind.needs_account:
+        raise EntityInvalid(f"A source connection of '{kind.name}' needs its base connection.", path="/baseConnectionId")
+    params = object_of(document, "params")
+    kind.place(selection_of(params).path, params)
+    format_of(object_of(document, "data"))
+    return document
 
 
 def with_implied_spec(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from headrace.clock import Clock
 from headrace.destinations import registry
 from headrace.destinations.base import Context, Destination
 from headrace.ingest.inlets import inlet_url, new_inlet_id
+from headrace.ingest.sources import kinds
+from headrace.ingest.sources.kinds import Account
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
 
@@ -206,6 +208,8 @@ class Connections:
             HeadraceError: A place cannot be reached; the error says which and why.
         """
         stored = self.get(sandbox, "base", connection_id)
+        if kinds.is_source(stored.spec_id):
+            return await self._read_source(sandbox, stored)
         if specs.role_of(stored.spec_id) != "destination":
             return Reached(0)
         places = [
@@ -220,6 +224,24 @@ class Connections:
             finally:
                 await destination.close()
         return Reached(len(places))
+
+    async def _read_source(self, sandbox: Sandbox, base: StoredConnection) -> Reached:
+        sources = [item for item in self._store.connections(sandbox, "source") if item.base_connection_id == base.id]
+        params: list[dict[str, Any]] = [item.body["params"] for item in sources]
+        if not params and kinds.source_kind(base.spec_id).id != kinds.AMAZON_S3:  # a bucket is named by its source connections
+            params = [{"path": "/"}]
+        for place in params:
+            reader, path = self.account(base.spec_id, base).reader(str(place["path"]), place, self._context_of(sandbox))
+            async with reader:
+                await reader.list(path.rpartition("/")[0])
+        return Reached(len(sources))
+
+    def account(self, spec_id: str, base: StoredConnection | None) -> Account:
+        """Return the account of a source; ``base`` is None for a source that needs none."""
+        auth = object_of(base.body, "auth") if base is not None else {}
+        secrets = self._credentials.open(base.secrets) if base is not None else {}
+        params = revealed(object_of(auth, "params"), secrets)
+        return Account(kinds.source_kind(spec_id), str(auth.get("specName") or ""), params)
 
     def open(self, sandbox: Sandbox, base: StoredConnection, target_params: Mapping[str, Any]) -> Destination:
         """Return the destination of a base connection, ready to use."""

@@ -31,6 +31,7 @@ from headrace.activation.store import ConnectionKind, FlowStore, StoredConnectio
 from headrace.clock import Clock
 from headrace.destinations import registry
 from headrace.destinations.base import Destination
+from headrace.ingest.sources.schedule import parse_source_schedule
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
 
@@ -67,7 +68,7 @@ class Ends(msgspec.Struct, frozen=True):
     @property
     def destination(self) -> type[Destination] | None:
         """The destination; None for ingestion."""
-        return None if self.content == "ingestion" else registry.destination(self.target.spec_id)
+        return None if self.content in specs.INGESTION else registry.destination(self.target.spec_id)
 
 
 class Flows:
@@ -263,6 +264,11 @@ class Flows:
         kept = {name: body[name] for name in _KEPT if body.get(name) is not None}
         ends = self._ends(sandbox, body)
         kept["flowSpec"] = _checked_flow_spec(body, ends)
+        if ends.content == "file_ingestion":
+            kept["transformations"] = self._file_steps(sandbox, body)
+            kept["options"] = _checked_options(body)
+            kept["scheduleParams"] = self._source_schedule(body)
+            return kept, ends
         if ends.content == "ingestion":
             kept["transformations"] = self._ingestion_steps(sandbox, kept["flowSpec"]["id"], body)
             kept.pop("scheduleParams", None)
@@ -291,6 +297,8 @@ class Flows:
                 content = "dataset"
             case "streaming_source", "data_lake_target":
                 content = "ingestion"
+            case "file_source", "data_lake_target":
+                content = "file_ingestion"
             case _:
                 raise EntityInvalid(
                     f"Nothing flows from '{specs.spec_name(source.spec_id)}' to '{specs.spec_name(target.spec_id)}'.",
@@ -307,6 +315,19 @@ class Flows:
         if found is None:
             raise EntityInvalid(f"{kind.capitalize()} connection '{ids[0]}' does not exist.", path=f"/{name}/0")
         return found
+
+    def _source_schedule(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        given = body.get("scheduleParams")
+        schedule = parse_source_schedule(given, self._clock.now_ms())
+        if schedule is None:
+            return {}
+        return {**given, "startTime": given.get("startTime") or schedule.start_ms // 1000} if isinstance(given, Mapping) else {}
+
+    def _file_steps(self, sandbox: Sandbox, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        steps = _steps(body)
+        if len(steps) > 1:
+            raise EntityInvalid(f"A dataflow of files has at most one transformation, named {_MAPPING}.", path="/transformations")
+        return [self._mapping_step(sandbox, step, "/transformations/0") for step in steps]
 
     def _ingestion_steps(self, sandbox: Sandbox, spec_id: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         steps = _steps(body)
@@ -376,8 +397,10 @@ def _checked_flow_spec(body: Mapping[str, Any], ends: Ends) -> dict[str, str]:
     if not isinstance(spec_id, str) or not any(spec.id == spec_id for spec in specs.flow_specs()):
         raise SpecInvalid("Please provide a valid spec id", path="/flowSpec/id")
     destination = ends.destination
-    if destination is None:
-        fitting: tuple[str, ...] = (specs.STREAM_WITHOUT_MAPPING, specs.STREAM_WITH_MAPPING)
+    if ends.content == "file_ingestion":
+        fitting: tuple[str, ...] = (specs.CLOUD_STORAGE_TO_LAKE,)
+    elif destination is None:
+        fitting = (specs.STREAM_WITHOUT_MAPPING, specs.STREAM_WITH_MAPPING)
     elif ends.content == "dataset":
         fitting = (destination.dataset_flow_spec_id,)
     else:  # older tutorials give the dataset spec's id for audiences, too
@@ -390,6 +413,19 @@ def _checked_flow_spec(body: Mapping[str, Any], ends: Ends) -> dict[str, str]:
             hint=f"Use {fitting[0]}." if fitting[0] else "This destination exports no datasets.",
         )
     return {"id": spec_id, "version": str(given.get("version") or specs.VERSION)}
+
+
+def _checked_options(body: Mapping[str, Any]) -> dict[str, Any]:
+    options = object_of(body, "options")
+    percent = options.get("partialIngestionPercent", 0)
+    if isinstance(percent, bool) or not str(percent).isdecimal() or not 0 <= int(percent) <= 100:
+        raise EntityInvalid(
+            f"partialIngestionPercent must be a whole number from 0 to 100, got {percent!r}.",
+            path="/options/partialIngestionPercent",
+        )
+    if str(options.get("errorDiagnosticsEnabled", False)).lower() not in ("true", "false"):
+        raise EntityInvalid("errorDiagnosticsEnabled must be true or false.", path="/options/errorDiagnosticsEnabled")
+    return options
 
 
 def _check_dataset_target(ends: Ends) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 Status = Literal["waiting", "processing", "success", "failed"]
 Trigger = Literal["scheduled", "after_evaluation", "on_demand", "streaming"]
+RunKind = Literal["activation", "ingestion"]
 
 HOUR_MS = 3_600_000
 CLIENT = "headrace_activation"
@@ -92,6 +93,9 @@ class RunState(msgspec.Struct, frozen=True):
         user_id: Who asked for it; empty for the server itself.
         etag: Version, double quotes included.
         metrics: What it did.
+        kind: Whether it sends something out, or takes files in.
+        batch_id: The batch that a run of a source made; empty for others.
+        repeats: The run whose files this one takes again; empty for others.
     """
 
     trigger: Trigger
@@ -104,6 +108,9 @@ class RunState(msgspec.Struct, frozen=True):
     user_id: str = ""
     etag: str = ""
     metrics: RunMetrics = RunMetrics()
+    kind: RunKind = "activation"
+    batch_id: str = ""
+    repeats: str = ""
 
 
 class Run(msgspec.Struct, frozen=True):

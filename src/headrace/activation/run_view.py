@@ -7,6 +7,8 @@ from typing import Any
 from headrace.activation.run import CLIENT, HOUR_MS, Issue, Run, Status
 from headrace.model import Sandbox
 
+_PROMOTION = "Promotion Activity"
+_INGESTION_ACTIVITIES = ("Copy Activity", _PROMOTION)
 _ACTIVITIES = ("Activation Batch XdmProcessor Activity", "Activation Batch Publisher Activity")
 
 
@@ -70,7 +72,14 @@ def _activities(run: Run, now_ms: int) -> list[dict[str, Any]]:
     summaries = {name: metrics[name] for name in ("durationSummary", "sizeSummary", "recordSummary", "fileSummary")}
     shown: dict[str, Any] = {"status": status(run, now_ms), "extensions": {}}
     return [
-        {"id": activity_id, "name": name, **summaries, "latencySummary": {}, "statusSummary": shown}
+        {
+            "id": activity_id,
+            "name": name,
+            **summaries,
+            "latencySummary": {},
+            "statusSummary": {**shown, "extensions": _diagnostics(run)} if name == _PROMOTION else shown,
+            **_batch_of(run, name),
+        }
         for activity_id, name in zip(_activity_ids(run), _activity_names(run), strict=True)
     ]
 
@@ -78,7 +87,25 @@ def _activities(run: Run, now_ms: int) -> list[dict[str, Any]]:
 def _activity_names(run: Run) -> tuple[str, ...]:
     if run.status == "waiting" or run.state.trigger == "streaming":
         return ()
+    if run.state.kind == "ingestion":  # a run that failed without a batch did not come as far as promoting one
+        return _INGESTION_ACTIVITIES if run.state.batch_id or run.status != "failed" else _INGESTION_ACTIVITIES[:1]
     return _ACTIVITIES[:1] if run.status == "failed" else _ACTIVITIES
+
+
+def _batch_of(run: Run, activity: str) -> dict[str, Any]:
+    if activity != _PROMOTION or not run.state.batch_id:
+        return {}
+    reference = {"type": "Batch", "ids": [run.state.batch_id]}
+    return {"targetInfo": [{"type": "TargetConnection", "id": run.state.target_connection_id, "reference": reference}]}
+
+
+def _diagnostics(run: Run) -> dict[str, Any]:
+    metrics, batch_id = run.state.metrics, run.state.batch_id
+    if not metrics.failed_records or not batch_id:
+        return {}
+    meta = f"/data/foundation/export/batches/{batch_id}/meta?path="
+    errors = [{"code": issue.code, "message": issue.message, "recordCount": issue.count} for issue in metrics.failed]
+    return {"manifest": {"failedRecords": f"{meta}row_errors", "sampleErrors": f"{meta}row_errors_sample.json"}, "errors": errors}
 
 
 def _activity_ids(run: Run) -> list[str]:
@@ -102,7 +129,7 @@ def _record_summary(run: Run) -> dict[str, Any]:
     if entities is not None:
         source["entitySummaries"] = [{**entities, **inputs}]
         target["entitySummaries"] = [{**entities, **outputs}]
-    if run.status == "failed":
+    if run.status == "failed" and state.kind == "activation":
         return {"sourceSummaries": [source], "failedInfo": _wired(metrics.failed or metrics.errors)}
     summary = {**inputs, **outputs, "sourceSummaries": [source], "targetSummaries": [target]}
     if metrics.failed_records:

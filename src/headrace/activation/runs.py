@@ -19,6 +19,7 @@ from headrace.activation.run import (
     SKIPPED,
     Issue,
     Run,
+    RunKind,
     RunMetrics,
     RunState,
     Status,
@@ -29,7 +30,20 @@ from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
 from headrace.storage.control.tables import flow_runs
 
-__all__ = ["FAILED", "HOUR_MS", "SKIPPED", "Issue", "Run", "RunMetrics", "RunState", "RunSubject", "Runs", "Status", "Trigger"]
+__all__ = [
+    "FAILED",
+    "HOUR_MS",
+    "SKIPPED",
+    "Issue",
+    "Run",
+    "RunKind",
+    "RunMetrics",
+    "RunState",
+    "RunSubject",
+    "Runs",
+    "Status",
+    "Trigger",
+]
 
 _IS_ACTIVE = flow_runs.c.status.in_(("waiting", "processing"))
 
@@ -74,6 +88,7 @@ class Runs:
         trigger: Trigger = "scheduled",
         scheduled_at_ms: int | None = None,
         user_id: str = "",
+        kind: RunKind = "activation",
     ) -> str:
         """Make a run and return its id.
 
@@ -84,21 +99,29 @@ class Runs:
             trigger: What started it.
             scheduled_at_ms: When it was due; now by default.
             user_id: Who asked for it; empty for the server itself.
+            kind: Whether it sends something out, or takes files in.
         """
-        run = self._made(flow, audience_id, status, trigger, scheduled_at_ms, user_id)
+        run = self._made(flow, audience_id, status, trigger, scheduled_at_ms, user_id, kind)
         with self._control.write(is_configuration=False) as connection:
             connection.execute(insert(flow_runs).values(**_columns(run)))
         return run.id
 
     def request(
-        self, flow: RunSubject, audience_id: str, *, trigger: Trigger = "on_demand", user_id: str = ""
+        self,
+        flow: RunSubject,
+        audience_id: str,
+        *,
+        trigger: Trigger = "on_demand",
+        user_id: str = "",
+        kind: RunKind = "activation",
+        repeats: str = "",
     ) -> tuple[Run, bool]:
         """Make a waiting run, unless the audience has a run that waits or works already.
 
         Returns:
             The run that was made and True, or the one that is there and False.
         """
-        run = self._made(flow, audience_id, "waiting", trigger, None, user_id)
+        run = self._made(flow, audience_id, "waiting", trigger, None, user_id, kind, repeats)
         with self._control.write(is_configuration=False) as connection:
             active = connection.execute(select(flow_runs).where(*_of(flow.id, audience_id), _IS_ACTIVE)).first()
             if active is not None:
@@ -118,7 +141,15 @@ class Runs:
             connection.execute(update(flow_runs).where(flow_runs.c.id == run_id).values(**values))
         return True
 
-    def finish(self, run_id: str, *, status: Literal["success", "failed"], metrics: RunMetrics, cutoff_ms: int = 0) -> None:
+    def finish(
+        self,
+        run_id: str,
+        *,
+        status: Literal["success", "failed"],
+        metrics: RunMetrics,
+        cutoff_ms: int = 0,
+        batch_id: str = "",
+    ) -> None:
         """End a run.
 
         Args:
@@ -126,6 +157,7 @@ class Runs:
             status: How it ended.
             metrics: What it did.
             cutoff_ms: Changes up to here are in the export; the next increment begins there. 0 leaves the window alone.
+            batch_id: The batch that it made, when it took files in.
         """
         now = self._clock.now_ms()
         with self._control.write(is_configuration=False) as connection:
@@ -138,6 +170,7 @@ class Runs:
                 started_at_ms=before.state.started_at_ms or now,
                 completed_at_ms=now,
                 metrics=metrics,
+                batch_id=batch_id,
                 etag=new_etag(),
             )
             values = {"status": status, "cutoff_at": cutoff_ms, "body": msgspec.to_builtins(state), "updated_at": now}
@@ -169,16 +202,17 @@ class Runs:
             run = Run(run_id, flow.sandbox.number, flow.id, "", "processing", 0, state, now, now)
             connection.execute(insert(flow_runs).values(**_columns(run)))
 
-    def pending(self) -> list[Run]:
-        """Return the waiting runs of all sandboxes, oldest first."""
-        return self._select(flow_runs.c.status == "waiting", newest_first=False)
+    def pending(self, kind: RunKind = "activation") -> list[Run]:
+        """Return the waiting runs of all sandboxes that send out (or take in), oldest first."""
+        found = self._select(flow_runs.c.status == "waiting", newest_first=False)
+        return [run for run in found if run.state.kind == kind]
 
-    def interrupted(self) -> list[Run]:
-        """Return the batch runs that are marked as working; after a restart of the exporter nobody works on them."""
+    def interrupted(self, kind: RunKind = "activation") -> list[Run]:
+        """Return the batch runs that are marked as working; after a restart of who runs them nobody works on them."""
         return [
             run
             for run in self._select(flow_runs.c.status == "processing", newest_first=False)
-            if run.state.trigger != "streaming"
+            if run.state.trigger != "streaming" and run.state.kind == kind
         ]
 
     def last_success(self, flow_id: str, audience_id: str = "") -> int | None:
@@ -263,7 +297,15 @@ class Runs:
         return run_view.status(run, self._clock.now_ms())
 
     def _made(
-        self, flow: RunSubject, audience_id: str, status: Status, trigger: Trigger, scheduled_at_ms: int | None, user_id: str
+        self,
+        flow: RunSubject,
+        audience_id: str,
+        status: Status,
+        trigger: Trigger,
+        scheduled_at_ms: int | None,
+        user_id: str,
+        kind: RunKind,
+        repeats: str = "",
     ) -> Run:
         now = self._clock.now_ms()
         state = RunState(
@@ -275,6 +317,8 @@ class Runs:
             started_at_ms=now if status == "processing" else 0,
             user_id=user_id,
             etag=new_etag(),
+            kind=kind,
+            repeats=repeats,
         )
         return Run(str(uuid.uuid4()), flow.sandbox.number, flow.id, audience_id, status, 0, state, now, now)
 

@@ -1,6 +1,6 @@
 """Flow Service as a whole: what its routes call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +14,7 @@ from headrace.activation.mapping import ExpressionCheck, NamespaceCodes, Schemas
 from headrace.activation.mapping_sets import MappingSets
 from headrace.activation.runs import Runs
 from headrace.activation.selectors import AudienceLookup
+from headrace.activation.source_flows import StoredSourceFlows
 from headrace.clock import Clock
 from headrace.destinations.base import Context
 from headrace.ingest.mapping.expression import compile_expression
@@ -33,6 +34,7 @@ class FlowService:
         runs: Flow runs.
         mapping_sets: Mapping sets and their schemas.
         exports: Exports on demand.
+        sources: Dataflows from sources, and their runs.
     """
 
     connections: Connections
@@ -41,6 +43,7 @@ class FlowService:
     runs: Runs
     mapping_sets: MappingSets
     exports: Exports
+    sources: StoredSourceFlows
 
     @classmethod
     def over(
@@ -54,6 +57,7 @@ class FlowService:
         audiences: AudienceLookup,
         datasets: Datasets,
         context_of: Callable[[Sandbox], Context],
+        sandboxes: Callable[[], Sequence[Sandbox]] = tuple,
         check_expression: ExpressionCheck | None = None,
     ) -> Self:
         """Return the service over its stores.
@@ -67,6 +71,7 @@ class FlowService:
             audiences: The audiences.
             datasets: The catalog.
             context_of: Gives destinations what the server has for them.
+            sandboxes: Gives all sandboxes, for who runs the dataflows from sources.
             check_expression: Refuses a text that is no Data Prep expression; by default the language itself does.
         """
         check = check_expression or _language(clock)
@@ -80,8 +85,9 @@ class FlowService:
             check_expression=check,
         )
         runs = Runs(control, clock)
+        connections = Connections(control, clock, secrets=secrets, datasets=datasets, context_of=context_of)
         return cls(
-            connections=Connections(control, clock, secrets=secrets, datasets=datasets, context_of=context_of),
+            connections=connections,
             flows=Flows(
                 control,
                 clock,
@@ -94,6 +100,7 @@ class FlowService:
             runs=runs,
             mapping_sets=MappingSets(control, clock),
             exports=Exports(clock, dataflows, runs),
+            sources=StoredSourceFlows(control, connections, runs, sandboxes=sandboxes),
         )
 
 

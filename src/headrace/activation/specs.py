@@ -12,6 +12,7 @@ from headrace.activation.errors import EntityUnknown, SpecInvalid, SpecVersionMi
 from headrace.destinations import registry
 from headrace.destinations.base import STREAM_FLOW_SPEC_ID, Destination
 from headrace.destinations.settings import schema_of
+from headrace.ingest.sources import kinds
 
 PROFILE_STORE = "8a9c3494-9708-43d7-ae3f-cda01e5030e1"
 DATA_LAKE_SOURCE = "23598e46-f560-407b-88d5-ea6207e49db0"
@@ -21,13 +22,16 @@ DATA_LANDING_ZONE = "10440537-2a7b-4583-ac39-ed38d4b848e8"
 
 STREAM_WITHOUT_MAPPING = "d8a6f005-7eaf-4153-983e-e8574508b877"
 STREAM_WITH_MAPPING = "c1a19761-d2c7-4702-b9fa-fe91f0613e81"
+CLOUD_STORAGE_TO_LAKE = "9753525b-82c7-4dce-8a9b-5ccfce2b9876"
 
 STREAMING_PROVIDER = "521eee4d-8cbe-4906-bb48-fb6bd4450033"
 CLOUD_STORAGE_PROVIDER = "14e34fac-d307-11e9-bb65-2a2ae2dbcce4"
+SOURCES_PROVIDER = "0ed90a81-07f4-4586-8190-b40eccef1c5a"
 VERSION = "1.0"
 
-Role = Literal["destination", "profile_store", "data_lake_source", "streaming_source", "data_lake_target"]
-Content = Literal["audience", "dataset", "ingestion"]
+Role = Literal["destination", "profile_store", "data_lake_source", "streaming_source", "file_source", "data_lake_target"]
+Content = Literal["audience", "dataset", "ingestion", "file_ingestion"]
+INGESTION: tuple[Content, ...] = ("ingestion", "file_ingestion")
 
 _OWN: Mapping[str, tuple[Role, str]] = {
     PROFILE_STORE: ("profile_store", "Profile Store"),
@@ -122,12 +126,26 @@ _DATASETS_SCHEMA = {
     "required": ["datasets"],
 }
 
+_FILES_SCHEMA = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "properties": {
+        "path": {"type": "string", "description": "A file, a folder, or a folder with a pattern of names, as in 'crm/*.csv'."},
+        "type": {"type": "string", "enum": ["file", "folder"]},
+        "recursive": {"type": "string", "enum": ["true", "false"], "default": "false"},
+    },
+    "required": ["path"],
+}
+
 _DATASET_TARGET_SCHEMA = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "type": "object",
     "properties": {"dataSetId": {"type": "string", "description": "The dataset that takes the records."}},
     "required": ["dataSetId"],
 }
+
+
+_PROVIDERS: Mapping[Content, str] = {"ingestion": STREAMING_PROVIDER, "file_ingestion": SOURCES_PROVIDER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +171,14 @@ class FlowSpec:
     def wire(self) -> dict[str, Any]:
         """Return the flow spec as the catalogue shows it."""
         attributes: dict[str, Any] = {"frequency": "streaming" if self.is_stream else "batch"}
-        if self.content == "ingestion":
+        if self.content in INGESTION:
             attributes["isSourceFlow"] = True
         else:
             attributes |= {"isDestinationFlow": True, "_workflow": ["DATASETS" if self.content == "dataset" else "AUDIENCES"]}
         return {
             "id": self.id,
             "name": self.name,
-            "providerId": STREAMING_PROVIDER if self.content == "ingestion" else CLOUD_STORAGE_PROVIDER,
+            "providerId": _PROVIDERS.get(self.content, CLOUD_STORAGE_PROVIDER),
             "version": VERSION,
             "sourceConnectionSpecIds": list(self.source_spec_ids),
             "targetConnectionSpecIds": list(self.target_spec_ids),
@@ -177,6 +195,8 @@ def role_of(connection_spec_id: str) -> Role:
     """
     if connection_spec_id in _OWN:
         return _OWN[connection_spec_id][0]
+    if kinds.is_source(connection_spec_id):
+        return "file_source"
     if registry.is_known(connection_spec_id):
         return "destination"
     raise SpecInvalid("Please provide a valid spec id", path="/connectionSpec/id")
@@ -202,12 +222,15 @@ def spec_name(connection_spec_id: str) -> str:
     """Return the name of a connection spec."""
     if connection_spec_id in _OWN:
         return _OWN[connection_spec_id][1]
+    if kinds.is_source(connection_spec_id):
+        return kinds.source_kind(connection_spec_id).name
     return registry.destination(connection_spec_id).title
 
 
 def connection_specs() -> list[dict[str, Any]]:
     """Return all connection specs."""
-    return [_own_spec(spec_id) for spec_id in _OWN] + [_destination_spec(kind) for kind in registry.all()]
+    own = [_own_spec(spec_id) for spec_id in _OWN]
+    return own + [_source_spec(kind) for kind in kinds.ALL.values()] + [_destination_spec(kind) for kind in registry.all()]
 
 
 def connection_spec(spec_id: str) -> dict[str, Any]:
@@ -218,6 +241,8 @@ def connection_spec(spec_id: str) -> dict[str, Any]:
     """
     if spec_id in _OWN:
         return _own_spec(spec_id)
+    if kinds.is_source(spec_id):
+        return _source_spec(kinds.source_kind(spec_id))
     if registry.is_known(spec_id):
         return _destination_spec(registry.destination(spec_id))
     raise EntityUnknown("connection_spec", spec_id)
@@ -239,6 +264,7 @@ def flow_specs() -> list[FlowSpec]:
         FlowSpec(
             STREAM_WITH_MAPPING, "Stream data with transformation", "ingestion", (STREAMING_SOURCE,), (DATA_LAKE_TARGET,), True
         ),
+        FlowSpec(CLOUD_STORAGE_TO_LAKE, "CloudStorageToAEP", "file_ingestion", tuple(kinds.ALL), (DATA_LAKE_TARGET,), False),
         FlowSpec(
             STREAM_FLOW_SPEC_ID,
             "upsToStreamingDestination",
@@ -281,10 +307,7 @@ def _destination_spec(kind: type[Destination]) -> dict[str, Any]:
         "name": kind.title,
         "providerId": CLOUD_STORAGE_PROVIDER,
         "version": VERSION,
-        "authSpec": [
-            {"name": name, "type": getattr(auth, "spec_type", "None"), "spec": schema_of(auth)}
-            for name, auth in kind.auth_specs.items()
-        ],
+        "authSpec": _auth_specs(kind.auth_specs),
         "encryptionSpecs": [_ENCRYPTION_SPEC] if kind.capabilities.encrypts else [],
         "targetSpec": {
             "name": "User based target",
@@ -300,6 +323,27 @@ def _destination_spec(kind: type[Destination]) -> dict[str, Any]:
         "permissionsInfo": {"view": [], "manage": []},
     }
     return spec
+
+
+def _auth_specs(auth_specs: Mapping[str, type]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "type": getattr(auth, "spec_type", "None"), "spec": schema_of(auth)} for name, auth in auth_specs.items()
+    ]
+
+
+def _source_spec(kind: kinds.SourceKind) -> dict[str, Any]:
+    return {
+        "id": kind.id,
+        "name": kind.name,
+        "providerId": SOURCES_PROVIDER,
+        "version": VERSION,
+        "authSpec": _auth_specs(kind.auth_specs),
+        "sourceSpec": {"name": "File based source", "type": "CloudStorage", "spec": _FILES_SCHEMA},
+        "exploreSpec": {"name": "FileSystem", "type": "FileSystem", "spec": {"type": "object"}},
+        "encryptionSpecs": [],
+        "attributes": {"category": "cloudStorage", "isSource": True, "connectionType": "batch"},
+        "permissionsInfo": {"view": [], "manage": []},
+    }
 
 
 @cache
@@ -327,7 +371,7 @@ def _own_spec(spec_id: str) -> dict[str, Any]:
 
 
 def _transformation_spec(spec: FlowSpec) -> dict[str, Any]:
-    if spec.content == "ingestion":
+    if spec.content in INGESTION:
         properties: dict[str, Any] = {"mappingId": {"type": "string"}, "mappingVersion": {"type": "integer"}}
         return {"name": "Mapping", "spec": {"type": "object", "properties": properties}}
     names = ["segmentSelectors", "profileSelectors"]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
-from headrace.storage.control.tables import connections, flows, inlets
+from headrace.storage.control.tables import connections, flows, inlets, source_files
 
 ConnectionKind = Literal["base", "source", "target"]
 
@@ -169,8 +169,9 @@ class FlowStore:
             return connection.execute(statement.values(**_columns(stored))).rowcount == 1
 
     def delete_flow(self, stored: StoredFlow) -> None:
-        """Delete a flow; its runs stay."""
+        """Delete a flow; its runs stay. What it has taken from a source is forgotten."""
         with self._control.write() as connection:
+            connection.execute(delete(source_files).where(source_files.c.flow_id == stored.id))
             connection.execute(delete(flows).where(flows.c.id == stored.id))
 
 

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/data/foundation/flowservice", tags=["Flow Service"])
 Document = dict[str, Any]
 
 _STATES = {"enable": "enabled", "disable": "disabled"}
-_INGESTION_ROLES = ("streaming_source", "data_lake_target")
+_INGESTION_ROLES = ("streaming_source", "file_source", "data_lake_target")
 
 
 # Specs
@@ -283,6 +283,9 @@ def create_run(body: Document = Body(), context: Context = Depends(context_of)) 
         raise EntityInvalid("'flowId' is required.", path="/flowId")
     service = _service(context)
     service.flows.get(context.sandbox, flow_id)
+    if service.sources.is_source_flow(context.sandbox, flow_id):
+        run = service.sources.request(context.sandbox, flow_id, context.user_id)
+        return answer({"id": run.id, "etag": run.state.etag}, 201)
     orders = service.exports.run_now(context.sandbox, flow_id, context.user_id)
     first = service.runs.run(context.sandbox, orders[0].run_id)
     return answer({"id": first.id, "etag": first.state.etag, "runs": [order.run_id for order in orders]}, 201)
@@ -301,6 +304,9 @@ def act_on_run(run_id: str, op: str = "", context: Context = Depends(context_of)
     if op.upper() != "RE_TRIGGER":
         raise EntityInvalid(f"op must be RE_TRIGGER, got '{op}'.", path="op")
     service = _service(context)
+    if service.runs.run(context.sandbox, run_id).state.kind == "ingestion":
+        again = service.sources.repeat(context.sandbox, run_id, context.user_id)
+        return answer(service.runs.wire(context.sandbox, again))
     order = service.exports.repeat(context.sandbox, run_id, context.user_id)
     return answer(service.runs.wire(context.sandbox, service.runs.run(context.sandbox, order.run_id)))
 

@@ -194,6 +194,7 @@ class Home:
             audiences=self.audiences,
             datasets=self.catalog,
             context_of=self.destination_context,
+            sandboxes=self.sandboxes.all,
             check_expression=lambda text: _discard(compile_expression(text, functions)),
         )
 

@@ -15,21 +15,26 @@ from headrace.ingest.batch import BatchLoader
 from headrace.ingest.batch_book import CatalogBook
 from headrace.ingest.mapping.expression import compile_expression
 from headrace.ingest.mapping.functions import functions_of
+from headrace.ingest.sources.runner import SourceRunner
+from headrace.ingest.sources.taking import SourceTaking
 from headrace.roles.log_upkeep import LogUpkeep
 from headrace.roles.purging import Purging
 from headrace.roles.scheduler import RunningJobs, ScheduledJobs, Scheduler, Task
 from headrace.roles.status import StatusBoard
 
+_SOURCES_AT_A_TIME = 4
 BELLS = ("control", "clock", "batches", JOBS_BELL)
 
 
 def make(home: Home, executor: Executor | None = None) -> Scheduler:
     """Return the scheduler role over the stores of a home folder; long work runs in ``executor``, by default a thread."""
+    copier = executor or ThreadPoolExecutor(_SOURCES_AT_A_TIME, thread_name_prefix="source")
     executor = executor or ThreadPoolExecutor(1, thread_name_prefix="segment-job")
     scheduled = ScheduledJobs(home.schedules, home.segment_jobs, sandboxes=home.sandboxes.all, revision=home.control.revision)
     tasks: dict[str, Task] = {
         "schedules": scheduled,
         "segment_jobs": RunningJobs(make_job_runner(home, executor), home.segment_jobs),
+        "sources": make_source_runner(home, copier),
         "batches": make_loader(home),
         "purges": Purging(Retired(home.control), home.log, home.board, home.clock, home.path),
         "exports": make_exporter(home),
@@ -78,6 +83,12 @@ def make_loader(home: Home) -> BatchLoader:
     """Return what loads completed batches; the scheduler drives it."""
     book = CatalogBook(home.sandboxes, home.catalog, home.batches, home.schemas, home.path, home.clock)
     return BatchLoader(book, home.schemas, home.log, home.path, home.clock, home.mapping_sets)
+
+
+def make_source_runner(home: Home, executor: Executor) -> SourceRunner:
+    """Return what runs the dataflows from sources; the scheduler drives it, sources are reached in ``executor``."""
+    taking = SourceTaking(home.control, home.catalog, home.batches, home.path, home.clock, context_of=home.destination_context)
+    return SourceRunner(home.flow_service.sources, taking, executor, home.clock, wake_loader=partial(home.log.ring, "batches"))
 
 
 class _BoardProgress:
