@@ -80,6 +80,7 @@ class DataFiles:
         self._location = data_location(table)
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
+        self._waiting_rows = self._waiting_bytes = 0
         self._notes: list[BatchPart] = []
         self._files: list[DataFile] = []
 
@@ -92,10 +93,9 @@ class DataFiles:
         """
         self._waiting.append(part)
         self._notes.extend(batches)
-        if (
-            sum(part.num_rows for part in self._waiting) >= ROW_GROUP_ROWS
-            or sum(part.nbytes for part in self._waiting) >= ROW_GROUP_BYTES
-        ):
+        self._waiting_rows += part.num_rows
+        self._waiting_bytes += part.nbytes
+        if self._waiting_rows >= ROW_GROUP_ROWS or self._waiting_bytes >= ROW_GROUP_BYTES:
             self._write_waiting()
 
     def finish(self) -> list[DataFile]:
@@ -117,6 +117,7 @@ class DataFiles:
     def _write_waiting(self) -> None:
         """Write what was gathered as one row group: readers want few large ones."""
         waiting, self._waiting = self._waiting, []
+        self._waiting_rows = self._waiting_bytes = 0
         if not waiting:
             return
         writer = self._writer or self._opened()

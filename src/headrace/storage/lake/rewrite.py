@@ -18,7 +18,7 @@ from headrace.storage.lake.live import LiveFile
 from headrace.storage.lake.parquet import BatchPart, DataFiles, PathOf
 
 Filter = Callable[[pa.Table], pa.Table]
-_ROWS_AT_ONCE = 20_000
+_ROWS_AT_ONCE, _PIECES_AT_ONCE = 20_000, 8
 
 
 class Copy:
@@ -42,11 +42,11 @@ class Copy:
 
     def advance(self) -> bool:
         """Copy some rows; returns False when all are copied."""
-        taken = 0
-        for names, piece in self._pieces:
-            taken += piece.num_rows
+        rows = 0
+        for number, (names, piece) in enumerate(self._pieces, start=1):
+            rows += piece.num_rows
             self._add(piece, names)
-            if taken >= _ROWS_AT_ONCE:
+            if rows >= _ROWS_AT_ONCE or number >= _PIECES_AT_ONCE:
                 return True
         return False
 
