@@ -157,7 +157,7 @@ class StreamingIntake:
         return [partial(decide, inlet, each, flow_id) for each in messages]
 
     def _decided_json(self, inlet: Inlet, message: msgspec.Raw, flow_id: str) -> _Decision:
-        return self._decided_raw(inlet, read_json(message), flow_id)
+        return self._decided_raw(inlet, read_json(message), flow_id, is_envelope_first=True)
 
     def _decided_text(self, inlet: Inlet, message: msgspec.Raw, flow_id: str) -> _Decision:
         return self._decided(inlet, read_envelope(message), flow_id)
@@ -176,10 +176,12 @@ class StreamingIntake:
         violations = _checked(target, read_json(data))
         return _Decision(target, data, violations) if violations else _Decision(target, data)
 
-    def _decided_raw(self, inlet: Inlet, message: Any, flow_id: str) -> _Decision:
+    def _decided_raw(self, inlet: Inlet, message: Any, flow_id: str, *, is_envelope_first: bool = False) -> _Decision:
         if not isinstance(message, dict):
             raise MessageRefused(UNKNOWN_FORMAT, path="", hint="A raw inlet takes JSON objects.")
         header, source = _opened(message)
+        if is_envelope_first and header.flow_id:  # in a batch the request's dataflow is that of all who name none
+            flow_id = header.flow_id
         target = self._targets.of_raw(inlet, header, flow_id)
         warnings: tuple[Violation, ...] = ()
         if target.mapper is not None:

@@ -20,7 +20,7 @@ from headrace.profile.writing import write_fragment
 from headrace.roles.pipeline_rules import DatasetRules, SandboxRules
 
 MAX_AHEAD_MS = 5 * 60_000
-MAX_PROFILE_BYTES = 1 << 20
+MAX_RECORD_BYTES, MAX_EVENT_BYTES = 102_400, 10_240
 
 
 class Decoded(msgspec.Struct):
@@ -96,13 +96,15 @@ class RecordApplier:
 
     def apply(self, decoded: Decoded, rules: SandboxRules, *, offset: int, now_ms: int) -> None:
         """Apply one record: resolve its person, write it, evaluate what it can affect, emit the change."""
-        record, body, dataset, extracted = decoded.record, decoded.body, decoded.dataset, decoded.extracted
+        record, body, dataset = decoded.record, decoded.body, decoded.dataset
         is_for_profile = self._is_for_profile(decoded, now_ms)
-        links_dataset = self._links_dataset(record, dataset, extracted)
+        links_dataset = self._links_dataset(decoded, rules)
         identities = decoded.identities
         if not identities or not (is_for_profile or (links_dataset is not None and len(identities) > 1)):
             return
         sandbox = rules.sandbox.number
+        if record.operation == "delete" and self._working.owner(decoded.owner_keys[0]) is None:
+            return  # nobody is made to have something taken away
         at_ms = record.accepted_at_ms
         if dataset.is_event:
             at_ms = now_ms if decoded.event_ms is None else decoded.event_ms
@@ -158,7 +160,7 @@ class RecordApplier:
             return False
         if decoded.extracted.primary is None:
             reason = "no_primary_identity"
-        elif len(decoded.record.body) > MAX_PROFILE_BYTES:
+        elif len(decoded.record.body) > (MAX_EVENT_BYTES if decoded.dataset.is_event else MAX_RECORD_BYTES):
             reason = "too_large"
         elif decoded.dataset.is_event:
             reason = _event_fault(decoded, now_ms)
@@ -167,8 +169,11 @@ class RecordApplier:
         self._refusals.add(reason)
         return False
 
-    def _links_dataset(self, record: Record, dataset: DatasetRules, extracted: Extracted) -> int | None:
-        if not dataset.is_identity or record.links_dataset < 0:
+    def _links_dataset(self, decoded: Decoded, rules: SandboxRules) -> int | None:
+        record, dataset, extracted = decoded.record, decoded.dataset, decoded.extracted
+        if record.operation == "delete" or record.links_dataset < 0:
+            return None
+        if not (rules.datasets.get(record.links_dataset, dataset) if record.links_dataset else dataset).is_identity:
             return None
         if extracted.graph_fault:
             self._refusals.add("identity_fault")
