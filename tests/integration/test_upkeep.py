@@ -1,10 +1,13 @@
 """What is deleted leaves the running server's stores, and what comes in batches is counted as records."""
 
+import io
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from headrace.testing.server import Server
 
-from .world import CATALOG, SANDBOXES, World, until
+from .world import CATALOG, EXPORT, SANDBOXES, World, checked, until
 
 
 def tables(server: Server) -> set[str]:
@@ -50,3 +53,23 @@ def test_reset_sandbox_leaves_no_profile_table_or_file(filled: World, server: Se
     filled.settle()
     assert filled.profile("c-1") is None
     assert filled.get("/headrace/progress")["profiles"] == profiles - 1
+
+
+def test_small_files_are_merged_and_each_batch_can_still_be_downloaded(filled: World, server: Server) -> None:
+    before = tables(server)
+    for number in range(8):
+        filled.send(filled.customer(f"c-{number}", person={"name": {"firstName": f"Ada {number}"}}))
+        filled.settle()
+    (table,) = newest(tables(server) - before)
+    folder = server.home / "lake" / "warehouse" / table / "data"
+    until(lambda: list(folder.glob("merged-*.parquet")), lambda found: len(found) == 1)
+    names = set()
+    for batch_id in filled.get(f"{CATALOG}/batches", dataSet=filled.profiles):
+        (entry,) = filled.get(f"{EXPORT}/batches/{batch_id}/files")["data"]
+        (part,) = filled.get(f"{EXPORT}/files/{entry['dataSetFileId']}")["data"]
+        file = checked(filled.call("GET", f"{EXPORT}/files/{entry['dataSetFileId']}", params={"path": part["name"]}))
+        assert part["name"].startswith(batch_id)
+        assert len(file.content) == int(part["length"])
+        (row,) = pq.read_table(io.BytesIO(file.content)).to_pylist()
+        names.add(row["person"]["name"]["firstName"])
+    assert names == {f"Ada {number}" for number in range(8)}
