@@ -63,6 +63,7 @@ ROUTER_MODULES = (
     "flow_service",
     "catalog",
     "catalog_batches",
+    "catalog_several",
     "headrace",
     "identity",
     "identity_graphs",

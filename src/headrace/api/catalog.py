@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from headrace.api.body import JsonBody, JsonObject
@@ -82,9 +83,17 @@ def get_dataset(
     headers = version_headers(dataset.wire_version)
     if version_in(if_none_match) == dataset.wire_version:
         return empty(304, headers=headers)
-    query = parse_query(request.query_params)
+    return answer(_looked_up(context, dataset, parse_query(request.query_params)), headers=headers)
+
+
+def look_up_dataset(context: Context, dataset_id: str) -> dict[str, Any]:
+    """Return a dataset as a look-up without a query shows it."""
+    return _looked_up(context, context.services.catalog.dataset(context.sandbox, dataset_id), parse_query(QueryParams()))
+
+
+def _looked_up(context: Context, dataset: Dataset, query: CatalogQuery) -> dict[str, Any]:
     row = DatasetWriter(context).row(dataset, has_schema=not query.properties or OBSERVABLE in query.properties)
-    return answer({dataset.id: query.shown(row)}, headers=headers)
+    return {dataset.id: query.shown(row)}
 
 
 @router.put("/dataSets/{id}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from headrace.api.body import JsonBody, JsonObject
@@ -145,9 +146,17 @@ def get_batch(
     headers = version_headers(batch.wire_version)
     if version_in(if_none_match) == batch.wire_version:
         return empty(304, headers=headers)
+    return answer(_looked_up(context, batch, parse_query(request.query_params)), headers=headers)
+
+
+def look_up_batch(context: Context, batch_id: str) -> dict[str, Any]:
+    """Return a batch as a look-up without a query shows it."""
+    return _looked_up(context, context.services.batches.batch(context.sandbox, batch_id), parse_query(QueryParams()))
+
+
+def _looked_up(context: Context, batch: Batch, query: CatalogQuery) -> dict[str, Any]:
     dataset = context.services.catalog.dataset_by_number(context.sandbox, batch.dataset)
-    row = {"id": batch.id, **batch_body(batch, dataset, context)}
-    return answer({batch.id: parse_query(request.query_params).shown(row)}, headers=headers)
+    return {batch.id: query.shown({"id": batch.id, **batch_body(batch, dataset, context)})}
 
 
 @router.put("/batches/{id}")

@@ -149,6 +149,14 @@ class UnsupportedObject(NotFound):
     wire_title = "Not available"
 
 
+class RequestsInvalid(InvalidInput):
+    """A list of requests, or one of them, is not acceptable."""
+
+    code = "catalog_requests_invalid"
+    wire_code = "CTLG-1040"
+    wire_title = "Invalid requests"
+
+
 class LabelsMissing(NotFound):
     """The dataset has no data usage labels."""
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 KNOWN_GAPS: Mapping[tuple[str, str], str] = {
-    ("Catalog", "POST /"): "Several requests in one are not taken.",
     ("Flow service (sources and destinations)", "GET /connections/{id}/explore"): "What a source holds cannot be listed.",
     ("Flow service (sources and destinations)", "GET /connectionSpecs/{id}/explore"): "The landing zone cannot be listed.",
 }
