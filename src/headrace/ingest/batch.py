@@ -238,6 +238,7 @@ class BatchLoader:
             accepted_at_ms=self._clock.now_ms(),
             is_upsert=batch.is_upsert,
             predecessors=batch.predecessors,
+            is_typed=not batch.is_validation_disabled,
         )
         offset = self._topic.append([encode_entry(entry)])
         write_atomically(staging_folder(self._home, batch.id) / ANNOUNCED, str(offset).encode())

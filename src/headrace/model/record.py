@@ -44,6 +44,7 @@ class BatchReady(msgspec.Struct, frozen=True, array_like=True, tag=2):
         accepted_at_ms: When the batch was accepted (epoch ms).
         is_upsert: Whether a row changes only the attributes that it holds.
         predecessors: Batches that this one replaces.
+        is_typed: Whether every value was found to have the type that the schema demands.
     """
 
     sandbox: int
@@ -55,6 +56,7 @@ class BatchReady(msgspec.Struct, frozen=True, array_like=True, tag=2):
     accepted_at_ms: int
     is_upsert: bool = False
     predecessors: tuple[str, ...] = ()
+    is_typed: bool = False
 
 
 class MembershipDiff(msgspec.Struct, frozen=True, array_like=True, tag=3):

@@ -8,6 +8,7 @@ whose rows then fail to be committed still belongs to the same offset when they 
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import compress
 
 from headrace.storage.lake import LakeRow
 from headrace.storage.state import StateStore
@@ -26,26 +27,36 @@ class SeenEvents:
 
     def new_ones(self, dataset: int, rows: Sequence[LakeRow]) -> list[LakeRow]:
         """Return the rows whose event is new, and remember them; rows without an id are always new."""
-        keys = [_key(dataset, row) for row in rows]
+        are_new = self.are_new(dataset, [row.entity.get("_id") for row in rows], [(row.offset, row.number) for row in rows])
+        return list(compress(rows, are_new))
+
+    def are_new(self, dataset: int, ids: Sequence[object], places: Sequence[tuple[int, int]]) -> list[bool]:
+        """Tell of each event whether it is new, and remember those that are.
+
+        Args:
+            dataset: Number of the dataset.
+            ids: Id of each event; what is no text is no id, and its event always new.
+            places: Offset and row number of each event.
+        """
+        keys = [_key(dataset, event_id) for event_id in ids]
         known = self._known([key for key in keys if key is not None])
         added: dict[bytes, bytes | None] = {}
-        fresh = []
-        for key, row in zip(keys, rows, strict=True):
-            place = _PLACE.pack(row.offset, row.number)
-            if key is not None:
-                first = added.get(key) or known.get(key)
-                if first is not None and first != place:
-                    continue
-                if first is None:
-                    added[key] = place
-            fresh.append(row)
+        are_new = []
+        for key, (offset, number) in zip(keys, places, strict=True):
+            place = _PLACE.pack(offset, number)
+            first = place if key is None else added.get(key) or known.get(key)
+            if key is not None and first is None:
+                added[key] = first = place
+            are_new.append(first == place)
         if added:
             self._state.commit(added)
-        return fresh
+        return are_new
 
     def forget(self, dataset: int, rows: Iterable[LakeRow]) -> None:
         """Forget events whose rows leave the table; an id that another row came first with stays."""
-        places = {key: _PLACE.pack(row.offset, row.number) for row in rows if (key := _key(dataset, row)) is not None}
+        places = {
+            key: _PLACE.pack(row.offset, row.number) for row in rows if (key := _key(dataset, row.entity.get("_id"))) is not None
+        }
         known = self._known(list(places))
         gone: dict[bytes, bytes | None] = {key: None for key, place in known.items() if place == places[key]}
         if gone:
@@ -73,8 +84,7 @@ class SeenEvents:
         return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
 
 
-def _key(dataset: int, row: LakeRow) -> bytes | None:
-    event_id = row.entity.get("_id")
+def _key(dataset: int, event_id: object) -> bytes | None:
     if not isinstance(event_id, str):
         return None
     return _DATASET.pack(dataset) + hashlib.blake2b(event_id.encode(), digest_size=16).digest()

@@ -363,12 +363,13 @@ class LakeWriter:
             for predecessor in entry.predecessors:
                 self._forget_events(dataset, predecessor)
         append = self._lake.begin(dataset.table, dataset.schema, entry.batch_id)
-        self._claim = ClaimLoad(self._home, entry, offset, dataset, append, self._seen, self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        self._claim = ClaimLoad(self._home, entry, offset, dataset, append, self._seen, now_ms, chunk_rows=_CHUNK_ROWS)
 
     def _advance_claim(self, claim: ClaimLoad) -> None:
         try:
             with _collector_off():
-                if claim.advance(_CHUNK_ROWS):
+                if claim.advance():
                     return
         except FileNotFoundError as error:
             self._lose_claim(claim, error)

@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import pyarrow as pa
+
 from headrace.clock import Clock, ManualClock
 from headrace.model import BatchReady, LogEntry, Record, encode_entry
 from headrace.roles.lake_datasets import Counts, LakeDataset
 from headrace.roles.lake_position import PositionFile
 from headrace.roles.lake_seen import SeenEvents
 from headrace.roles.lake_writer import LakeWriter
-from headrace.storage.lake import Lake, LakeRow, PendingAppend, TableId, Written
+from headrace.storage.lake import Lake, LakeColumns, LakeRow, PendingAppend, TableId, Written
 from headrace.storage.lake.arrow import entity_schema
 from headrace.storage.lake.memory import MemoryLake
 from headrace.storage.log.memory import MemoryLog
@@ -100,9 +102,15 @@ class World:
         self.log.topic("records").append([encode_entry(entry) for entry in entries])
 
     def batch(
-        self, batch_id: str, dataset: LakeDataset, rows: Sequence[dict[str, Any]], *, predecessors: tuple[str, ...] = ()
+        self,
+        batch_id: str,
+        dataset: LakeDataset,
+        rows: Sequence[dict[str, Any]],
+        *,
+        predecessors: tuple[str, ...] = (),
+        is_typed: bool = False,
     ) -> None:
-        """Send a claim check for rows in two files."""
+        """Send a claim check for rows in two files; those that are typed are read a file at once."""
         folder = self.home / "staging" / batch_id
         folder.mkdir(parents=True)
         names = []
@@ -111,7 +119,7 @@ class World:
             (self.home / name).write_text("".join(json.dumps(row) + "\n" for row in part))
             names.append(name)
         self.catalog.batches[batch_id] = ("staging", Counts())
-        self.send(BatchReady(1, dataset.number, batch_id, tuple(names), len(rows), 1000, START_MS, False, predecessors))
+        self.send(BatchReady(1, dataset.number, batch_id, tuple(names), len(rows), 1000, START_MS, False, predecessors, is_typed))
 
     def ids(self, dataset: LakeDataset, batch_id: str | None = None) -> list[str]:
         return [row.entity["_id"] for row in self.lake.read(dataset.table, batch_id=batch_id)]
@@ -141,6 +149,14 @@ class WatchedAppend:
     def add(self, rows: Sequence[LakeRow]) -> None:
         self._on_step("before add")
         self._append.add(rows)
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._append.schema
+
+    def add_columns(self, rows: LakeColumns) -> None:
+        self._on_step("before add")
+        self._append.add_columns(rows)
 
     def commit(self, *, committed_offset: int, replaces: Sequence[str] = ()) -> Written:
         self._on_step("before commit")

@@ -165,10 +165,11 @@ def test_many_waiting_bytes_are_written_at_once(flowing: World) -> None:
 # --- batches ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_of_files_is_one_commit_in_the_order_of_the_log(world: World) -> None:
+@pytest.mark.parametrize("is_typed", [False, True])
+def test_a_batch_of_files_is_one_commit_in_the_order_of_the_log(world: World, is_typed: bool) -> None:
     role = world.role()
     world.send(record(VISITS, "e0"))
-    world.batch("B1", VISITS, [{"_id": f"b{number}"} for number in range(5)])
+    world.batch("B1", VISITS, [{"_id": f"b{number}"} for number in range(5)], is_typed=is_typed)
     world.send(record(VISITS, "e1"))
     settle(role)
     assert world.ids(VISITS) == ["e0", "b0", "b1", "b2", "b3", "b4", "e1"]
@@ -191,10 +192,22 @@ def test_a_large_batch_takes_several_steps(world: World, monkeypatch: pytest.Mon
     assert role.status()["lake_offset"] == 1
 
 
-def test_events_of_a_batch_that_the_table_has_are_left_out(world: World) -> None:
+def test_a_file_that_cannot_be_read_at_once_is_read_row_by_row(world: World) -> None:
+    role = world.role()
+    world.batch("B1", PEOPLE, [{"_id": name} for name in "abcd"], is_typed=True)
+    whole, odd = sorted((world.home / "staging" / "B1").iterdir())
+    odd.write_text('{"_id": "c", "_id": "c"}\n{"_id": "d"}\n')
+    assert whole.read_text().count("\n") == 2
+    settle(role)
+    assert world.ids(PEOPLE) == ["a", "b", "c", "d"]
+    assert [row.number for row in world.lake.read(PEOPLE.table)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("is_typed", [False, True])
+def test_events_of_a_batch_that_the_table_has_are_left_out(world: World, is_typed: bool) -> None:
     role = world.role()
     world.send(record(VISITS, "b1"))
-    world.batch("B1", VISITS, [{"_id": "b1"}, {"_id": "b2"}, {"_id": "b2"}, {"_id": "b3"}])
+    world.batch("B1", VISITS, [{"_id": "b1"}, {"_id": "b2"}, {"_id": "b2"}, {"_id": "b3"}], is_typed=is_typed)
     settle(role)
     assert world.ids(VISITS) == ["b1", "b2", "b3"]
     assert world.catalog.batches["B1"][1].skipped == 2

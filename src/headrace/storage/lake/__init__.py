@@ -1,5 +1,15 @@
 """Tables of accepted records."""
 
-from headrace.storage.lake.base import Lake, LakeFile, LakeRow, PendingAppend, PendingRewrite, Rewritten, TableId, Written
+from headrace.storage.lake.base import (
+    Lake,
+    LakeColumns,
+    LakeFile,
+    LakeRow,
+    PendingAppend,
+    PendingRewrite,
+    Rewritten,
+    TableId,
+    Written,
+)
 
-__all__ = ["Lake", "LakeFile", "LakeRow", "PendingAppend", "PendingRewrite", "Rewritten", "TableId", "Written"]
+__all__ = ["Lake", "LakeColumns", "LakeFile", "LakeRow", "PendingAppend", "PendingRewrite", "Rewritten", "TableId", "Written"]

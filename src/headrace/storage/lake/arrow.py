@@ -40,6 +40,11 @@ def with_meta(schema: pa.Schema) -> pa.Schema:
     return pa.schema([*(field for field in schema if field.name not in META_NAMES), *META_SCHEMA])
 
 
+def entity_columns(schema: pa.Schema) -> pa.Schema:
+    """Return ``schema`` without the columns of Headrace."""
+    return pa.schema([field for field in schema if field.name not in META_NAMES])
+
+
 def is_json_text(field: pa.Field) -> bool:
     """Whether a column keeps any JSON value as its text."""
     return bool(field.metadata and field.metadata.get(_DOC) == JSON_TEXT)

@@ -35,6 +35,22 @@ class LakeRow(NamedTuple):
     accepted_at_ms: int
 
 
+class LakeColumns(NamedTuple):
+    """Accepted records of one log entry on their way into a table, as columns.
+
+    Attributes:
+        entities: Columns of the entity, of the table's types.
+        numbers: See `LakeRow.number`; an array of INT32.
+        offset: Offset of the log entry that brought them.
+        accepted_at_ms: When they were accepted (epoch ms).
+    """
+
+    entities: pa.Table
+    numbers: pa.Array
+    offset: int
+    accepted_at_ms: int
+
+
 @dataclass(frozen=True)
 class LakeFile:
     """One Parquet file of a table, or of one batch.
@@ -121,12 +137,21 @@ class PendingRewrite(Protocol):
 class PendingAppend(Protocol):
     """Rows of one batch that are being written and that nobody sees before `commit`."""
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the table, those of Headrace too."""
+        ...
+
     def add(self, rows: Sequence[LakeRow]) -> None:
         """Write ``rows``; the memory they need is free again when this returns.
 
         Raises:
             StorageFull: There is no room; call `abort`, nothing of the append will be seen.
         """
+        ...
+
+    def add_columns(self, rows: LakeColumns) -> None:
+        """Write rows that are columns already; else as `add`."""
         ...
 
     def commit(self, *, committed_offset: int, replaces: Sequence[str] = ()) -> Written:

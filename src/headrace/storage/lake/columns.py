@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.clock import parse_iso
-from headrace.storage.lake.arrow import ACCEPTED_AT, BATCH, META_NAMES, OFFSET, ROW, is_json_text
-from headrace.storage.lake.base import LakeRow
+from headrace.storage.lake.arrow import ACCEPTED_AT, BATCH, INSTANT, META_NAMES, OFFSET, ROW, is_json_text
+from headrace.storage.lake.base import LakeColumns, LakeRow
 
 _INT_LIMITS = {32: (-(2**31), 2**31 - 1), 64: (-(2**63), 2**63 - 1)}
 _encode = msgspec.json.Encoder().encode
@@ -25,16 +25,28 @@ _encode = msgspec.json.Encoder().encode
 
 def table_of(rows: Sequence[LakeRow], schema: pa.Schema, batch_id: str) -> pa.Table:
     """Return ``rows`` as a table with the columns of ``schema``, which holds those of Headrace too."""
-    entities = [row.entity for row in rows]
     meta = {
         OFFSET: pa.array([row.offset for row in rows], pa.int64()),
         ROW: pa.array([row.number for row in rows], pa.int32()),
         BATCH: pa.array([batch_id] * len(rows), pa.string()),
-        ACCEPTED_AT: pa.array([row.accepted_at_ms * 1000 for row in rows], pa.timestamp("us", tz="UTC")),
+        ACCEPTED_AT: pa.array([row.accepted_at_ms * 1000 for row in rows], INSTANT),
     }
-    named = _Objects(entities)
+    named = _Objects([row.entity for row in rows])
     arrays = [meta[field.name] if field.name in META_NAMES else _child(named, field) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def with_meta_columns(rows: LakeColumns, schema: pa.Schema, batch_id: str) -> pa.Table:
+    """Return rows that are columns already as a table with the columns of ``schema``, which holds those of Headrace too."""
+    count = rows.entities.num_rows
+    meta = {
+        OFFSET: pa.repeat(pa.scalar(rows.offset, pa.int64()), count),
+        ROW: rows.numbers,
+        BATCH: pa.repeat(pa.scalar(batch_id, pa.string()), count),
+        ACCEPTED_AT: pa.repeat(pa.scalar(rows.accepted_at_ms * 1000, INSTANT), count),
+    }
+    columns = [meta[field.name] if field.name in META_NAMES else rows.entities.column(field.name) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 class _Objects:
@@ -75,7 +87,7 @@ def _column(values: list[Any], field: pa.Field) -> pa.Array:
         return _lists(values, type_)
     if pa.types.is_map(type_):
         return _maps(values, type_)
-    return _scalars(values, type_)
+    return scalars(values, type_)
 
 
 def _only(kind: type, values: list[Any]) -> list[Any]:
@@ -120,10 +132,11 @@ def _offsets(values: Sequence[Any]) -> pa.Array:
 # --- leaves ---------------------------------------------------------------------------------------------------------------
 
 
-def _scalars(values: list[Any], type_: pa.DataType) -> pa.Array:
+def scalars(values: list[Any], type_: pa.DataType) -> pa.Array:
+    """Return values as a column of a type that holds no others; what it cannot hold becomes null."""
     try:
         if pa.types.is_timestamp(type_):
-            return _instants(values)
+            return instants(pa.array(values, pa.string()))
         if pa.types.is_date(type_):
             return pa.array(values, pa.string()).cast(type_)
         if not (_is_numeric(type_) and bool in set(map(type, values))):
@@ -139,10 +152,14 @@ def _is_numeric(type_: pa.DataType) -> bool:
     return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
 
 
-def _instants(values: list[Any]) -> pa.Array:
-    texts = pa.array(values, pa.string())
+def instants(texts: pa.Array) -> pa.Array:
+    """Return texts as instants of whole milliseconds.
+
+    Raises:
+        pyarrow.ArrowInvalid: A text is no instant with a zone, or not in the way that Arrow reads.
+    """
     nanoseconds = texts.cast(pa.timestamp("ns", tz="UTC"))  # as many digits as RFC 3339 may have here
-    return pc.floor_temporal(nanoseconds, unit="millisecond").cast(pa.timestamp("us", tz="UTC"))
+    return pc.floor_temporal(nanoseconds, unit="millisecond").cast(INSTANT)
 
 
 def _converted(convert: Callable[[Any], Any], value: Any) -> Any:

@@ -22,8 +22,8 @@ from pyiceberg.table import Table
 
 from headrace.storage.disk import write_atomically
 from headrace.storage.lake.arrow import ACCEPTED_AT, BATCH, META_NAMES, META_SCHEMA, OFFSET, grown, leaf_paths, with_meta
-from headrace.storage.lake.base import LakeFile, LakeRow, Rewritten, TableId, Written
-from headrace.storage.lake.columns import table_of
+from headrace.storage.lake.base import LakeColumns, LakeFile, LakeRow, Rewritten, TableId, Written
+from headrace.storage.lake.columns import table_of, with_meta_columns
 from headrace.storage.lake.compaction import TARGET_BYTES, files_to_merge
 from headrace.storage.lake.durable import ACTUAL, ORIGIN, DurableFileIO
 from headrace.storage.lake.engine_errors import mapped
@@ -324,6 +324,17 @@ class IcebergAppend:
             part = table_of(rows, self._files.schema, self._batch_id)
             with mapped("write rows"):
                 self._files.add(part)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """See `PendingAppend.schema`."""
+        return self._files.schema
+
+    def add_columns(self, rows: LakeColumns) -> None:
+        """See `PendingAppend.add_columns`."""
+        if rows.entities.num_rows:
+            with mapped("write rows"):
+                self._files.add(with_meta_columns(rows, self._files.schema, self._batch_id))
 
     def commit(self, *, committed_offset: int, replaces: Sequence[str] = ()) -> Written:
         """See `PendingAppend.commit`."""

@@ -8,8 +8,8 @@ from typing import ClassVar
 import pyarrow as pa
 
 from headrace.storage.lake.arrow import META_NAMES, META_SCHEMA, grown, with_meta
-from headrace.storage.lake.base import LakeFile, LakeRow, PendingRewrite, Rewritten, TableId, Written
-from headrace.storage.lake.columns import table_of
+from headrace.storage.lake.base import LakeColumns, LakeFile, LakeRow, PendingRewrite, Rewritten, TableId, Written
+from headrace.storage.lake.columns import table_of, with_meta_columns
 from headrace.storage.lake.errors import TableUnknown
 from headrace.storage.lake.filters import rows_since
 from headrace.storage.lake.rows import rows_of
@@ -167,6 +167,16 @@ class MemoryAppend:
         """See `PendingAppend.add`."""
         if rows:
             self._parts.append(table_of(rows, self._table.schema, self._batch_id))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """See `PendingAppend.schema`."""
+        return self._table.schema
+
+    def add_columns(self, rows: LakeColumns) -> None:
+        """See `PendingAppend.add_columns`."""
+        if rows.entities.num_rows:
+            self._parts.append(with_meta_columns(rows, self._table.schema, self._batch_id))
 
     def commit(self, *, committed_offset: int, replaces: Sequence[str] = ()) -> Written:
         """See `PendingAppend.commit`."""
