@@ -27,6 +27,7 @@ from headrace.destinations import registry
 from headrace.destinations.base import Context, Destination
 from headrace.ingest.inlets import inlet_url, new_inlet_id
 from headrace.ingest.sources import kinds
+from headrace.ingest.sources.exploring import explore
 from headrace.ingest.sources.kinds import Account
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
@@ -235,6 +236,26 @@ class Connections:
             async with reader:
                 await reader.list(path.rpartition("/")[0])
         return Reached(len(sources))
+
+    async def explore(self, sandbox: Sandbox, connection_id: str, query: Mapping[str, str]) -> Any:
+        """Return what a source holds.
+
+        Args:
+            sandbox: The sandbox.
+            connection_id: A base connection, or the connection spec of a source that needs none.
+            query: ``objectType`` and what goes with it.
+
+        Raises:
+            EntityUnknown: There is no such connection.
+            InvalidInput: It is no source of files, or the query is not acceptable.
+        """
+        base = self._store.connection(sandbox, "base", connection_id)
+        if base is None and not kinds.is_source(connection_id):
+            raise EntityUnknown("base", connection_id)
+        spec_id = base.spec_id if base is not None else connection_id
+        if not kinds.is_source(spec_id) or (base is None and kinds.source_kind(spec_id).needs_account):
+            raise EntityInvalid(f"'{specs.spec_name(spec_id)}' cannot be explored here.", path="/connectionSpec/id")
+        return await explore(self.account(spec_id, base), query, self._context_of(sandbox))
 
     def account(self, spec_id: str, base: StoredConnection | None) -> Account:
         """Return the account of a source; ``base`` is None for a source that needs none."""

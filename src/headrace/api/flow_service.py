@@ -53,6 +53,13 @@ def list_exportable_datasets(spec_id: str, start: int = 0, limit: int = 20, cont
     return answer({"items": shown, "pageInfo": info})
 
 
+@router.get("/connectionSpecs/{spec_id}/explore")
+async def explore_source(spec_id: str, request: Request, context: Context = Depends(context_of)) -> Response:
+    """Show what a source without an account holds."""
+    specs.connection_spec(spec_id)
+    return answer(await _service(context).connections.explore(context.sandbox, spec_id, request.query_params))
+
+
 @router.get("/flowSpecs")
 def list_flow_specs(request: Request) -> Response:
     """List flow specifications."""
@@ -122,6 +129,12 @@ async def test_connection(connection_id: str, context: Context = Depends(context
     except HeadraceError as error:
         raise ConnectionTestFailed(connection_id, error) from error
     return answer({"result": True})
+
+
+@router.get("/connections/{connection_id}/explore")
+async def explore_connection(connection_id: str, request: Request, context: Context = Depends(context_of)) -> Response:
+    """Show what the source of a base connection holds."""
+    return answer(await _service(context).connections.explore(context.sandbox, connection_id, request.query_params))
 
 
 @router.get("/sourceConnections")

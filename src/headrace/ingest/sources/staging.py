@@ -1,9 +1,9 @@
 """Files of a source on their way into a batch."""
 
 import bz2
-import shutil
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ async def stage(
             fetched = await reader.fetch(claimed.path, copy)
             if fetched is None or fetched.version != claimed.version:
                 return False
-            _shape(copy, format_, claimed.path)
+            shape(copy, format_, claimed.path)
             sync_file(copy)
             copy.replace(path)
             sync_file(path)
@@ -70,19 +70,24 @@ def _name_of(path: str) -> str:
         return ascii(path).strip("'\"").replace("/", "|").replace("\\", "|")[:500]
 
 
-def _shape(path: Path, format_: SourceFormat, name: str) -> None:
-    """Bring a file into a form that batch ingestion reads: not compressed but by gzip, JSON as lines."""
+def shape(path: Path, format_: SourceFormat, name: str, *, most_bytes: int | None = None) -> None:
+    """Bring a file into a form that batch ingestion reads: not compressed but by gzip, JSON as lines.
+
+    Raises:
+        SourceUnreadable: It is not compressed as it should be, or unpacks to more than ``most_bytes``.
+    """
+    unpacked = partial(_limited, name=name, most_bytes=most_bytes)
     try:
         if format_.compression == "bzip2":
             with bz2.open(path) as packed:
-                _replace(path, packed)
+                _replace_by(path, unpacked(_blocks(packed)))
         elif format_.compression == "deflate":
-            _replace_by(path, _inflated(path))
+            _replace_by(path, unpacked(_inflated(path)))
         elif format_.compression == "gzip" and format_.format == "parquet":
             import gzip
 
             with gzip.open(path) as packed:
-                _replace(path, packed)
+                _replace_by(path, unpacked(_blocks(packed)))
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -98,19 +103,25 @@ def _shape(path: Path, format_: SourceFormat, name: str) -> None:
 def _inflated(path: Path) -> Iterator[bytes]:
     unpack = zlib.decompressobj()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            yield unpack.decompress(block)
+        while block := unpack.unconsumed_tail or file.read(_BLOCK_BYTES):
+            yield unpack.decompress(block, _BLOCK_BYTES)
     yield unpack.flush()
+    if not unpack.eof:
+        raise EOFError("the end is missing")
 
 
-def _replace(path: Path, content: Any) -> None:
-    plain = path.with_name(f"{path.name}.plain")
-    try:
-        with plain.open("wb") as target:
-            shutil.copyfileobj(content, target, _BLOCK_BYTES)
-        plain.replace(path)
-    finally:
-        plain.unlink(missing_ok=True)
+def _blocks(content: Any) -> Iterator[bytes]:
+    while block := content.read(_BLOCK_BYTES):
+        yield block
+
+
+def _limited(blocks: Iterator[bytes], *, name: str, most_bytes: int | None) -> Iterator[bytes]:
+    count = 0
+    for block in blocks:
+        count += len(block)
+        if most_bytes is not None and count > most_bytes:
+            raise SourceUnreadable(f"File '{name}' unpacks to more than {most_bytes} bytes.")
+        yield block
 
 
 def _replace_by(path: Path, chunks: Iterator[bytes]) -> None:
