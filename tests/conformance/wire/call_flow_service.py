@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.conformance.wire.calls import covers
-from tests.conformance.wire.operations import FLOW_SERVICE, LANDING_ZONE
+from tests.conformance.wire.operations import AD_HOC, FLOW_SERVICE, LANDING_ZONE
 from tests.conformance.wire.world import WireWorld
 from tests.integration.world import LANDING_ZONE as ZONE_SPEC
 from tests.integration.world import (
@@ -22,6 +22,7 @@ from tests.integration.world import (
 
 BASE = FLOW_SERVICE.base
 ZONE = f"{LANDING_ZONE.base}/landingzone"
+ZONE_SOURCE = "26f526f2-58f4-4712-961d-e41bf1ccc0e8"
 DATA_LAKE = "23598e46-f560-407b-88d5-ea6207e49db0"
 _NUMBERS = count(1)
 _KINDS = ("connections", "sourceConnections", "targetConnections", "flows")
@@ -195,13 +196,17 @@ def act_on_flow(world: WireWorld) -> httpx.Response:
 
 def _exporting_flow(world: WireWorld) -> str:
     """Make a file dataflow with an audience, and return its id."""
+    return _flow_and_audience(world)[0]
+
+
+def _flow_and_audience(world: WireWorld) -> tuple[str, str]:
     flow_id = str(_made(world, "flows")["id"])
     name = _name("Everybody")
     audience = world.audience(name, "person.name.firstName.isNotNull()")
     export = {"exportMode": "DAILY_FULL_EXPORT", "schedule": _DAILY, "filenameTemplate": "%SEGMENT_NAME%"}
     value = {"type": "PLATFORM_SEGMENT", "value": {"id": audience["id"], "name": name, **export}}
     checked(world.patch_flow(flow_id, [add("/transformations/0/params/segmentSelectors/selectors/-", value)]))
-    return flow_id
+    return flow_id, str(audience["id"])
 
 
 def _run(world: WireWorld, flow_id: str) -> Any:
@@ -237,6 +242,41 @@ def repeat_run(world: WireWorld) -> httpx.Response:
     world.fail_run(run_id)
     answer = world.call("POST", f"{BASE}/runs/{run_id}/action", params={"op": "RE_TRIGGER"})
     assert (answer.json()["flowId"], answer.json()["id"] != run_id) == (flow_id, True)
+    return answer
+
+
+def _explored(world: WireWorld, path: str) -> httpx.Response:
+    assert world.backstage is not None
+    folder = world.backstage.home / "landing-zone" / world.sandbox / "orders"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "may.csv").write_text("id,total\n1,9.5\n")
+    inside = {"objectType": "folder", "object": "/orders", "fileType": "delimited"}
+    [file] = checked(world.call("GET", path, params=inside)).json()
+    assert (file["type"], file["name"]) == ("file", "may.csv")
+    answer = world.call("GET", path, params={"objectType": "root"})
+    assert "orders" in [entry["name"] for entry in checked(answer).json()]
+    return answer
+
+
+@covers(FLOW_SERVICE, "GET /connectionSpecs/{id}/explore")
+def explore_zone(world: WireWorld) -> httpx.Response:
+    return _explored(world, f"{BASE}/connectionSpecs/{ZONE_SOURCE}/explore")
+
+
+@covers(FLOW_SERVICE, "GET /connections/{id}/explore")
+def explore_connection(world: WireWorld) -> httpx.Response:
+    body = {"name": _name("Zone"), "connectionSpec": spec(ZONE_SOURCE)}
+    account = checked(world.call("POST", f"{BASE}/connections", body)).json()["id"]
+    return _explored(world, f"{BASE}/connections/{account}/explore")
+
+
+@covers(AD_HOC, "POST /adhocrun")
+def export_now(world: WireWorld) -> httpx.Response:
+    flow_id, audience_id = _flow_and_audience(world)
+    accept = {"Accept": "application/vnd.adobe.adhoc.activation+json; version=2"}
+    answer = world.call("POST", f"{AD_HOC.base}/adhocrun", {"activationInfo": {flow_id: [audience_id]}}, headers=accept)
+    [order] = answer.json()["order"]
+    assert (order["segment"], order["order"]) == (audience_id, flow_id)
     return answer
 
 

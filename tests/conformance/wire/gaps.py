@@ -2,8 +2,5 @@
 
 from collections.abc import Mapping
 
-KNOWN_GAPS: Mapping[tuple[str, str], str] = {
-    ("Flow service (sources and destinations)", "GET /connections/{id}/explore"): "What a source holds cannot be listed.",
-    ("Flow service (sources and destinations)", "GET /connectionSpecs/{id}/explore"): "The landing zone cannot be listed.",
-}
-"""By name of the service, method and path."""
+KNOWN_GAPS: Mapping[tuple[str, str], str] = {}
+"""Reason by name of the service, and method and path."""

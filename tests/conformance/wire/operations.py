@@ -15,12 +15,14 @@ class Service:
         base: What its paths start with.
         spec: Name of its OpenAPI file, ``""`` when none is published.
         operations: One operation a line: scope, methods, path.
+        spec_prefix: What the file's paths have before those here.
     """
 
     name: str
     base: str
     spec: str
     operations: str
+    spec_prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,19 @@ LANDING_ZONE = Service(
     should GET /landingzone/credentials
     """,
 )
+AD_HOC = Service("Ad-hoc activation", "/data/core/activation/disflowprovider", "ad-hoc-activation", "must POST /adhocrun")
+SANDBOX = Service(
+    "Sandbox",
+    "/data/foundation/sandbox-management",
+    "sandbox",
+    """
+    must GET /
+    must GET /sandboxTypes
+    must GET,POST /sandboxes
+    must GET,PUT,PATCH,DELETE /sandboxes/{n}
+    """,
+    spec_prefix="/sandbox-management",
+)
 SERVICES = (
     SCHEMA_REGISTRY,
     CATALOG,
@@ -217,6 +232,8 @@ SERVICES = (
     DATA_PREP,
     FLOW_SERVICE,
     LANDING_ZONE,
+    AD_HOC,
+    SANDBOX,
 )
 
 

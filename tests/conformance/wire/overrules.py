@@ -240,6 +240,15 @@ _BY_SERVICE: Mapping[str, tuple[tuple[Overrule, tuple[str, ...]], ...]] = {
         (_EXPORTABLE, ("GET /connectionSpecs/{id}/configs",)),
         (_FLOW_SPECS, ("GET /flowSpecs", "GET /flowSpecs/{id}")),
     ),
+    "Sandbox": (
+        (
+            Overrule(
+                "The guide's answers have dates as '2027-02-14 08:00:00'; the file calls them date-time.",
+                places=("*/createdDate", "*/lastModifiedDate"),
+            ),
+            ("GET /", "GET /sandboxes", "GET /sandboxes/{n}", "PATCH /sandboxes/{n}"),
+        ),
+    ),
     "Landing zone": (
         (_client_only(_CONTAINER), ("GET /landingzone",)),
         (_client_only(_CREDENTIALS), ("GET /landingzone/credentials",)),

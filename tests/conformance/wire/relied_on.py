@@ -118,6 +118,13 @@ _RUN = obj(
 _CONNECTION_SPEC = obj(id=TEXT, name=TEXT, version=TEXT, providerId=TEXT, authSpec=many(_OBJECT), attributes=_OBJECT)
 _FLOW_SPEC = obj(id=TEXT, name=TEXT, version=TEXT, sourceConnectionSpecIds=TEXTS, targetConnectionSpecIds=TEXTS)
 
+_EXPLORED = many(obj(type={"enum": ["file", "folder"]}, name=TEXT, path=TEXT, canPreview=_ANY, canFetchSchema=_ANY))
+_SANDBOX = obj(id=TEXT, name=TEXT, title=TEXT, state=TEXT, type=TEXT, region=TEXT)
+_WHOLE_SANDBOX = obj(
+    id=TEXT, name=TEXT, title=TEXT, state=TEXT, type=TEXT, isDefault=_ANY, eTag=NUMBER, createdDate=TEXT, createdBy=TEXT
+)
+_SANDBOXES = obj(sandboxes=many(_WHOLE_SANDBOX), _page=obj(limit=NUMBER, count=NUMBER), _links=_OBJECT)
+
 
 def _page(row: JsonSchema) -> JsonSchema:
     return obj(items=many(row), _links=_OBJECT)
@@ -146,6 +153,8 @@ def _flow_service() -> Mapping[str, JsonSchema]:
         "GET /flowSpecs": _page(_FLOW_SPEC),
         "GET /flowSpecs/{id}": _one(_FLOW_SPEC),
         "GET /connections/{id}/test": obj(result={"enum": [True]}),
+        "GET /connections/{id}/explore": _EXPLORED,
+        "GET /connectionSpecs/{id}/explore": _EXPLORED,
         "GET /runs": _page(_RUN),
         "GET /runs/{id}": _one(_RUN),
         "POST /runs/{id}/action": _RUN,
@@ -203,5 +212,16 @@ RELIED_ON: Mapping[str, Mapping[str, JsonSchema]] = {
         "GET /languages/el/operators": many(_OPERATOR),
     },
     "Flow service (sources and destinations)": _flow_service(),
+    "Ad-hoc activation": {"POST /adhocrun": obj(order=many(obj(segment=TEXT, order=TEXT, statusURL=TEXT)))},
+    "Sandbox": {
+        "GET /": _SANDBOXES,
+        "GET /sandboxTypes": obj(sandboxTypes=many(obj(id=TEXT, title=TEXT))),
+        "GET /sandboxes": _SANDBOXES,
+        "GET /sandboxes/{n}": _WHOLE_SANDBOX,
+        "POST /sandboxes": _SANDBOX,
+        "PATCH /sandboxes/{n}": _WHOLE_SANDBOX,
+        "PUT /sandboxes/{n}": _SANDBOX,
+        "DELETE /sandboxes/{n}": _SANDBOX,
+    },
 }
 """Schema by service and operation; holds besides the published one."""

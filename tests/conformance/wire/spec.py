@@ -71,7 +71,8 @@ class Spec:
         return faults_of({**self._document, "$ref": f"#{pointer}"}, body)
 
     def _responses(self, operation: Operation) -> tuple[str, Mapping[str, Any]]:
-        found = self._places.get((_shape(operation.path), operation.method.lower()))
+        path = operation.service.spec_prefix + operation.path
+        found = self._places.get((_shape(path), operation.method.lower()))
         if found is None:
             raise SpecSilent(f"{operation} is in no file")
         return found
