@@ -304,21 +304,28 @@ def _converted(
         if row is None:
             errors.add(CORRUPT, fault, source, file_name)
             continue
-        mapping_faults = ""
-        if mapper is not None:
-            mapped, warnings = mapper.apply(row)
-            mapping_faults = " ".join(warning.message for warning in warnings)
-            row, text = mapped, b""
         try:
-            record = convert(row)
+            lines.append(_converted_row(row, text, convert, mapper))
         except RowError as error:
-            if mapping_faults:  # a required value is missing because its mapping failed
-                errors.add(TRANSFORM_ERROR, f"{mapping_faults} {error.message}", source, file_name)
-            else:
-                errors.add(error.error_code, error.message, source, file_name)
-            continue
-        lines.append(text if text and record is row else _encode(record))
+            errors.add(error.error_code, error.message, source, file_name)
+        except RecursionError:
+            errors.add(CORRUPT, "The row is nested too deeply.", source, file_name)
     return lines
+
+
+def _converted_row(row: dict[str, Any], text: bytes, convert: Convert, mapper: Mapper | None) -> bytes:
+    mapping_faults = ""
+    if mapper is not None:
+        row, warnings = mapper.apply(row)
+        mapping_faults = " ".join(warning.message for warning in warnings)
+        text = b""
+    try:
+        record = convert(row)
+    except RowError as error:
+        if mapping_faults:  # a required value is missing because its mapping failed
+            raise RowError(TRANSFORM_ERROR, f"{mapping_faults} {error.message}", error.path or "") from error
+        raise
+    return text if text and record is row else _encode(record)
 
 
 def _metrics(batch: CompletedBatch, failed: int, total: int) -> dict[str, int]:

@@ -205,7 +205,7 @@ def _items(content: memoryview) -> list[msgspec.Raw]:
         if first == b"{":  # a file with a single row may leave the brackets out
             return [msgspec.json.decode(content[start:], type=msgspec.Raw)]
         return _decode_array(content[start:])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         hint = "Set isMultiLineJson to false when each line is an object of its own."
         raise FileUnreadable(f"The file is not one JSON array: {error}.", hint=hint) from error
 

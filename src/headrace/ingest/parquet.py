@@ -22,7 +22,9 @@ def parquet_rows(path: Path, accept_columns: Callable[[pa.Schema], None], chunk_
             accept_columns(file.schema_arrow)
             for batch in file.iter_batches(batch_size=chunk_rows):
                 yield [SourceRow(row) for row in objects_of(batch)]
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of the file's content
+            raise
         raise FileUnreadable(f"The Parquet file cannot be read: {error}.") from error
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,11 +161,11 @@ class InletKit:
     # What came of it
 
     def stored(self) -> list[Record]:
-        entries = [decode_entry(data) for _, data in self.records.read(0, limit=100_000)]
+        entries = [decode_entry(data) for data in _entries_of(self.records)]
         return [entry for entry in entries if isinstance(entry, Record)]
 
     def quarantined(self) -> list[QuarantinedMessage]:
-        return [decode_quarantined(data) for _, data in self.quarantine_topic.read(0, limit=100_000)]
+        return [decode_quarantined(data) for data in _entries_of(self.quarantine_topic)]
 
     def post(
         self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, query: str = "", method: str = "POST"
@@ -181,6 +181,13 @@ class InletKit:
                 app.close()
 
         return asyncio.run(all_at_once())
+
+
+def _entries_of(topic: Topic) -> Iterator[bytes]:
+    offset = 0
+    while entries := topic.read(offset, limit=100_000):
+        yield from (data for _, data in entries)
+        offset = entries[-1][0] + 1
 
 
 async def call(
