@@ -55,11 +55,13 @@ class IdentityExtractor:
         seen: dict[tuple[int, str], Identity] = {}
         for path, namespace, is_primary in self._fields:
             for value in _values_at(record, path):
+                if isinstance(value, dict):  # of a dataset that is not validated, like all that is odd here
+                    continue
                 identity = _take(found, seen, namespace, str(value))
                 if is_primary and found.primary is None:
                     found.primary = identity
         identity_map = record.get("identityMap")
-        if identity_map:
+        if isinstance(identity_map, dict):
             self._take_map(identity_map, found, seen)
         found.identities = list(seen.values())
         if len(found.identities) > MAX_IDENTITIES:
@@ -72,15 +74,19 @@ class IdentityExtractor:
         is_first_seen = False
         for code, items in identity_map.items():
             namespace = self._namespace_of(code)
-            for item in items:
+            for item in items if isinstance(items, list) else ():
+                original = item.get("id") if isinstance(item, dict) else None
                 if namespace is None:
                     found.warnings.append(f"namespace '{code}' is not registered")
                     identity = None
+                elif not isinstance(original, str):
+                    found.warnings.append("an entry of identityMap has no id")
+                    identity = None
                 else:
-                    identity = _take(found, seen, namespace, item["id"])
+                    identity = _take(found, seen, namespace, original)
                 if not is_first_seen:
                     first, is_first_seen = identity, True
-                if item.get("primary"):
+                if isinstance(item, dict) and item.get("primary"):
                     flagged.append(identity)
         if self._has_primary_field:
             return
