@@ -3,6 +3,7 @@
 import asyncio
 import bz2
 import gzip
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from headrace.activation.source_flows import StoredSourceFlows
+from headrace.app import scheduler
 from headrace.catalog.batches import Batches
-from headrace.destinations.errors import DestinationUnreachable
+from headrace.destinations.errors import DestinationRefused, DestinationUnreachable
 from headrace.ingest.sources.errors import SourceInvalid
 from headrace.ingest.sources.ledger import SourceLedger
 from headrace.ingest.sources.selection import FileSelection
 from headrace.ingest.sources.taking import SourceTaking
+from headrace.storage.control.tables import flow_runs, flows
 from tests.integration import source_world
 from tests.integration.source_world import Source, SourceWorld, people
 
@@ -290,3 +294,40 @@ def test_files_that_a_deleted_flow_took_are_new_for_another(world: SourceWorld, 
     world.run_now(flow_id)
     world.service.flows.delete(world.sandbox, flow_id)
     assert world.run_now(world.flow(source, "in/")).state.metrics.input_files == 1
+
+
+@in_zone
+def test_files_are_taken_beside_the_other_tasks(world: SourceWorld, source: Source) -> None:
+    source.put("in/a.json", people("ann"))
+    flow_id = world.flow(source, "in/")
+    world.roles["scheduler"].close()
+    world.roles["scheduler"] = scheduler.make(world.home)  # with threads of its own
+    run_id = world.service.sources.request(world.sandbox, flow_id, "ada").id
+    for _ in range(1000):
+        world.run(until_idle=1)
+        if not world.service.runs.run(world.sandbox, run_id).is_active:
+            break
+        time.sleep(0.01)
+        world.move(1000)
+    assert world.service.runs.run(world.sandbox, run_id).status == "success"
+    assert world.ids() == ["ann"]
+
+
+@in_zone
+def test_a_sandbox_that_goes_in_the_middle_stops_no_other(
+    world: SourceWorld, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.put("in/a.json", people("ann"))
+    flow_id = world.flow(source, "in/")
+
+    def gone(*_: Any, **named: Any) -> Any:
+        with world.home.control.write() as connection:
+            connection.execute(delete(flow_runs))
+            connection.execute(delete(flows))
+        raise DestinationRefused("There is no such place.")
+
+    monkeypatch.setattr(SourceLedger, "claim", gone)
+    world.service.sources.request(world.sandbox, flow_id, "ada")
+    world.settle()
+    assert world.roles["scheduler"].status()["resting"] == {}
+    assert world.roles["scheduler"].status()["tasks"]["sources"]["running"] == 0

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from headrace.activation import specs
@@ -147,8 +148,9 @@ class StoredSourceFlows:
         return self._runs.start(flow, scheduled_at_ms=scheduled_at_ms, kind="ingestion")
 
     def finish(self, run_id: str, result: SourceResult) -> None:
-        """See `SourceFlows.finish`."""
-        self._runs.finish(run_id, status=result.status, metrics=_metrics(result), batch_id=result.batch_id)
+        """See `SourceFlows.finish`; a run that has gone with its sandbox needs no end."""
+        with suppress(EntityUnknown):
+            self._runs.finish(run_id, status=result.status, metrics=_metrics(result), batch_id=result.batch_id)
 
 
 def _batch_members(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,18 +87,25 @@ class SourceRunner:
     # --- what begins --------------------------------------------------------------------------------------------------
 
     def _new(self) -> list[SourceRun]:
-        runs = self._flows.take_waiting()
-        if not self._is_resumed:
-            taken = {run.id for run in runs}
-            runs = [run for run in self._flows.interrupted() if run.id not in taken] + runs
-            self._is_resumed = True
-        runs += self._scheduled()
+        try:
+            runs = self._found()
+        except Exception:  # what was begun before the fault is found again among the interrupted
+            self._is_resumed, self._look_at_ms = False, 0
+            raise
         for run in runs:
             if run.flow is None:
                 self._flows.finish(run.id, SourceResult("failed", errors=((FAILED, "The dataflow is no longer there.", 1),)))
                 continue
             self._under_way.append(_UnderWay(run, run.flow))
         return runs
+
+    def _found(self) -> list[SourceRun]:
+        runs = self._flows.take_waiting()
+        if not self._is_resumed:
+            known = {run.id for run in runs} | {item.run.id for item in self._under_way}
+            runs = [run for run in self._flows.interrupted() if run.id not in known] + runs
+            self._is_resumed = True
+        return runs + self._scheduled()
 
     def _scheduled(self) -> list[SourceRun]:
         now_ms, revision = self._clock.now_ms(), self._flows.revision()

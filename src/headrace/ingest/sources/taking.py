@@ -6,12 +6,13 @@ was. Only a completed batch counts, and it is completed once.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from headrace.catalog.batch import Batch, new_batch_id
 from headrace.catalog.batches import Batches
 from headrace.catalog.datasets import Catalog
-from headrace.catalog.errors import BatchUnknown
+from headrace.catalog.errors import BatchInvalid, BatchUnknown
 from headrace.clock import Clock
 from headrace.destinations.base import Context
 from headrace.ingest.batch_folders import remove_uploads
@@ -125,7 +126,8 @@ class SourceTaking:
         if not batch_id:
             return
         now_ms = self._clock.now_ms()
-        self._batches.change(flow.sandbox, batch_id, status="aborted", from_statuses=(_OPEN,), completed=now_ms)
+        with suppress(BatchInvalid, BatchUnknown):  # somebody ended or deleted it just now
+            self._batches.change(flow.sandbox, batch_id, status="aborted", from_statuses=(_OPEN,), completed=now_ms)
         remove_uploads(self._home, batch_id)
 
 
