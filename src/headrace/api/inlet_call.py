@@ -35,6 +35,7 @@ _MAX_REQUEST_ID = 128
 _SINGLE, _BATCH = "/collection", "/collection/batch"
 _PREFIXES = ("", "/data/foundation/import")
 _IS_BATCH = {prefix + path: path == _BATCH for prefix in _PREFIXES for path in (_SINGLE, _BATCH)}
+_USUAL_TYPE = b"application/json"
 _SMILE = b"application/x-jackson-smile"
 _FLOW_HEADER = b"x-adobe-flow-id"
 _SYNCHRONOUS = ("syncValidation", "synchronousValidation")
@@ -182,7 +183,8 @@ class Call:
                 path="x-sandbox-name",
                 hint=f"The inlet belongs to sandbox '{inlet.sandbox.name}'; leave the header out.",
             )
-        if headers.get(b"content-type", b"").startswith(_SMILE):
+        media_type = headers.get(b"content-type", b"")
+        if media_type != _USUAL_TYPE and media_type.lower().startswith(_SMILE):
             raise MediaTypeUnsupported("Smile is not supported", path="Content-Type", hint="Send application/json.")
 
     def _check_token(self, header: bytes) -> None:

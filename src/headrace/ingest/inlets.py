@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, insert, select
 
+from headrace.errors import NotFound
 from headrace.ingest.refusals import InletUnknown
 from headrace.model import Sandbox
 from headrace.storage.control import ControlStore
@@ -85,7 +86,10 @@ class Inlets:
         try:
             found = self._known[inlet_id]
         except KeyError:
-            found = self._loaded(inlet_id)
+            try:
+                found = self._loaded(inlet_id)
+            except NotFound:  # its sandbox is deleted
+                found = None
             if len(self._known) >= _MOST_KNOWN:  # somebody is guessing ids
                 self._known = {}
             self._known[inlet_id] = found

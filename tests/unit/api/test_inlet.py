@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from headrace.catalog.errors import SandboxUnknown
+from headrace.ingest.inlets import Inlets
+from headrace.model import Sandbox
 from headrace.schemas import PROFILE_CLASS
 from tests.unit.ingest.inlet_kit import EVENT, EVENTS, LINKS, NOW, ORGANIZATION, PROFILES, InletKit, call, message
 
@@ -79,6 +82,14 @@ def test_disabled_connection_is_404(kit: InletKit) -> None:
     assert kit.post(f"/collection/{'b' * 64}", message()).status == 404
 
 
+def test_inlet_of_a_deleted_sandbox_is_404(kit: InletKit) -> None:
+    def deleted(number: int) -> Sandbox:
+        raise SandboxUnknown(str(number))
+
+    kit.inlets = Inlets(kit.control, deleted)
+    assert kit.post(ONE, message()).status == 404
+
+
 def test_inlet_appears_as_soon_as_it_is_configured(kit: InletKit) -> None:
     assert kit.post(f"/collection/{'c' * 64}", message()).status == 404
     kit.add_inlet("c" * 64)
@@ -108,8 +119,9 @@ def test_other_sandbox_in_header_is_400(kit: InletKit) -> None:
     assert (reply.status, reply.body["title"]) == (400, "Bad Request")
 
 
-def test_smile_is_415(kit: InletKit) -> None:
-    assert kit.post(ONE, b":)\n", headers={"Content-Type": "application/x-jackson-smile"}).status == 415
+@pytest.mark.parametrize("media_type", ["application/x-jackson-smile", "Application/X-Jackson-Smile; v=1"])
+def test_smile_is_415(kit: InletKit, media_type: str) -> None:
+    assert kit.post(ONE, b":)\n", headers={"Content-Type": media_type}).status == 415
 
 
 def test_body_over_one_megabyte_is_413(kit: InletKit) -> None:
