@@ -143,12 +143,14 @@ class IcebergLake:
             if found is None:
                 return None
             instant_us = before_ms * 1000
-            sources, size = [], 0
-            for file in live_files(found, self.path_of):
-                if file.may_be_before(instant_us) and size < _EXPIRED_AT_ONCE_BYTES:
-                    sources.append(file)
-                    size += 0 if file.is_before(found, instant_us) else file.entry.file_size_in_bytes
-            return IcebergRewrite(self, found, sources, lambda part: rows_since(part, instant_us)) if sources else None
+            files = [file for file in live_files(found, self.path_of) if file.may_be_before(instant_us)]
+            dropped = [file for file in files if file.is_before(found, instant_us)]
+            mixed, size = [], 0
+            for file in files:
+                if file not in dropped and size < _EXPIRED_AT_ONCE_BYTES:
+                    mixed.append(file)
+                    size += file.entry.file_size_in_bytes
+            return IcebergRewrite(self, found, mixed, lambda part: rows_since(part, instant_us), dropped) if files else None
 
     def replaced(self, table: TableId) -> frozenset[Path]:
         """See `Lake.replaced`."""
@@ -391,12 +393,18 @@ class IcebergRewrite:
     """See `headrace.storage.lake.base.PendingRewrite`."""
 
     def __init__(
-        self, lake: IcebergLake, table: Table, sources: Sequence[LiveFile], kept: Callable[[pa.Table], pa.Table] | None = None
+        self,
+        lake: IcebergLake,
+        table: Table,
+        sources: Sequence[LiveFile],
+        kept: Callable[[pa.Table], pa.Table] | None = None,
+        dropped: Sequence[LiveFile] = (),
     ) -> None:
         self.byte_count = sum(file.entry.file_size_in_bytes for file in sources)
         self._table = table
         self._lake = lake
         self._copy = Copy(table, lake.path_of, sources, kept)
+        self._dropped = dropped
         lake.note_under_way(self._copy.files)
 
     def advance(self) -> bool:
@@ -406,7 +414,7 @@ class IcebergRewrite:
 
     def commit(self) -> Rewritten | None:
         """See `PendingRewrite.commit`."""
-        sources = [file.entry for file in self._copy.sources]
+        sources = [file.entry for file in (*self._dropped, *self._copy.sources)]
         with mapped("exchange files"):
             added = self._copy.finish()
             self._table.refresh()
