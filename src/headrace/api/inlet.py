@@ -38,7 +38,7 @@ class InletApp:
         is_token_valid: Callable[[str], bool],
         *,
         rate: RequestRate | None = None,
-        lack_of_room: Callable[[], str] = lambda: "",
+        lack_of_room: Callable[[], HeadraceError | None] = lambda: None,
     ) -> None:
         """Make the application.
 
@@ -49,7 +49,7 @@ class InletApp:
             clock: Stamps the answers.
             is_token_valid: Whether a bearer token is valid now; asked only for inlets that want one.
             rate: How many requests an inlet takes; None sets no limit.
-            lack_of_room: Returns why nothing more can be accepted; empty when it can.
+            lack_of_room: Returns why nothing more can be accepted; None when it can.
         """
         self._lack_of_room = lack_of_room
         self._intake = intake

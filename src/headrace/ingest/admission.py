@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headrace.clock import Clock
-from headrace.errors import Transient
+from headrace.errors import HeadraceError, Transient
+from headrace.ingest.refusals import InletOverloaded
+from headrace.storage.errors import StorageFull
 from headrace.storage.log import Topic
 
 _BURST_MS = 2000.0
+_RETRY_SECONDS = 5.0
 _SMALL_DISK_SHARE = 50  # of a small disk only a fiftieth is kept free
 
 
@@ -81,13 +84,13 @@ class Room:
         self._least_free_bytes = least_free_bytes
         self._most_waiting_entries = most_waiting_entries
 
-    def lack(self) -> str:
-        """Return why nothing more should be accepted; empty when there is room."""
+    def lack(self) -> HeadraceError | None:
+        """Return why nothing more should be accepted; None when there is room."""
         disk = os.statvfs(self._folder)
         free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
         if free < min(self._least_free_bytes, total // _SMALL_DISK_SHARE):
-            return "Service is short of disk space"
+            return StorageFull("The disk is full, but for a reserve.", retry_after_seconds=_RETRY_SECONDS)
         applied = self._applied()
         if applied is not None and self._records.next_offset() - applied > self._most_waiting_entries:
-            return "Service has a backlog"
-        return ""
+            return InletOverloaded("Service has a backlog", retry_after_seconds=_RETRY_SECONDS)
+        return None

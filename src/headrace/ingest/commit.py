@@ -25,7 +25,6 @@ Outcome = HeadraceError | None
 _LIGHT_LOAD = 8  # requests on their way below which nobody waits for others
 _JOIN_SECONDS = 30.0
 _FAULT_SECONDS = 10.0
-_LACK_SECONDS = 5.0
 
 
 class _Group:
@@ -63,7 +62,7 @@ class GroupCommit:
         self._linger_seconds = max_linger_ms / 1000
         self._max_waiting_bytes = max_waiting_bytes
         self._room_bytes = max_waiting_bytes
-        self._lack = ""
+        self._lack: HeadraceError | None = None
         self._on_quarantined = on_quarantined
         self._open = _Group()
         self._expected = 0
@@ -85,22 +84,24 @@ class GroupCommit:
     @property
     def fault(self) -> str:
         """Why groups cannot be stored at present; empty ten seconds after the last one that was not, or when one was since."""
-        return self._lack or (self._fault if time.monotonic() - self._failed_at < _FAULT_SECONDS else "")
+        return str(self._lack or "") or (self._fault if time.monotonic() - self._failed_at < _FAULT_SECONDS else "")
 
     def check_room(self) -> None:
         """Refuse when too much is waiting, or nothing more is to come in.
 
         Raises:
             InletOverloaded: The caller should come back.
+            StorageFull: The same, because of the disk.
         """
         if self._waiting_bytes > self._room_bytes:
-            seconds = _LACK_SECONDS if self._lack else 1.0
-            raise InletOverloaded(self._lack or "Service is overloaded", retry_after_seconds=seconds)
+            if self._lack is not None:
+                raise self._lack.with_traceback(None)
+            raise InletOverloaded("Service is overloaded", retry_after_seconds=1)
 
-    def note_lack(self, lack: str) -> None:
-        """Let `check_room` refuse for a reason, until there is none (empty); what is accepted already is stored all the same."""
+    def note_lack(self, lack: HeadraceError | None) -> None:
+        """Let `check_room` refuse for a reason, until there is none; what is accepted already is stored all the same."""
         self._lack = lack
-        self._room_bytes = -1 if lack else self._max_waiting_bytes
+        self._room_bytes = -1 if lack is not None else self._max_waiting_bytes
 
     def submit(self, records: Sequence[bytes], quarantined: Sequence[bytes] = ()) -> "asyncio.Future[Outcome]":
         """Queue entries, in order, as one unit; must be called in the event loop.

@@ -82,8 +82,8 @@ class StreamingIntake:
         """
         self._commit.check_room()
 
-    def note_lack(self, lack: str) -> None:
-        """Let `check_room` refuse for a reason, until there is none (empty)."""
+    def note_lack(self, lack: HeadraceError | None) -> None:
+        """Let `check_room` refuse for a reason, until there is none."""
         self._commit.note_lack(lack)
 
     @property

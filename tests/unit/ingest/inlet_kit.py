@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from headrace.api.inlet import InletApp
 from headrace.clock import ManualClock
-from headrace.errors import NotFound
+from headrace.errors import HeadraceError, NotFound
 from headrace.ingest.admission import RequestRate
 from headrace.ingest.commit import GroupCommit
 from headrace.ingest.counting import InletCounter
@@ -98,7 +98,7 @@ class InletKit:
         self.inlets = Inlets(self.control, lambda number: self.sandbox)
         self.valid_tokens = {"good"}
         self.rate = RequestRate(0, self.clock)
-        self.lack = ""
+        self.lack: HeadraceError | None = None
         self._max_linger_ms, self._max_waiting_bytes = max_linger_ms, max_waiting_bytes
 
     def app(self) -> InletApp:

@@ -5,6 +5,8 @@ import pytest
 
 from headrace.clock import ManualClock
 from headrace.ingest.admission import InletRateExceeded, RequestRate, Room
+from headrace.ingest.refusals import InletOverloaded
+from headrace.storage.errors import StorageFull
 from headrace.storage.log.memory import MemoryLog
 from tests.unit.ingest.inlet_kit import NOW, InletKit, call, message
 
@@ -60,10 +62,10 @@ def test_without_room_requests_are_503_with_retry_after_until_there_is_some(tmp_
     async def scene() -> None:
         app = kit.app()
         answers = []
-        for lack in ("", "Service has a backlog", ""):
+        for lack in (None, InletOverloaded("Service has a backlog", retry_after_seconds=5), None):
             kit.lack = lack
             app.look_for_room()
-            assert app.status().get("fault", "") == lack
+            assert app.status().get("fault", "") == str(lack or "")
             answers.append(await call(app, f"/collection/{INLET}", message(), {}))
         app.close()
         assert [answer.status for answer in answers] == [200, 503, 200]
@@ -78,7 +80,8 @@ def test_room_is_lacking_when_the_disk_or_the_readers_cannot_take_more(tmp_path:
     records.append([b"x"] * 10)
 
     def lack(applied: int | None, *, free: int = 0, waiting: int = 5) -> str:
-        return Room(tmp_path, records, lambda: applied, least_free_bytes=free, most_waiting_entries=waiting).lack()
+        found = Room(tmp_path, records, lambda: applied, least_free_bytes=free, most_waiting_entries=waiting).lack()
+        return str(found or "")
 
     assert lack(5) == lack(None) == ""
     assert lack(4) == "Service has a backlog"
@@ -90,6 +93,6 @@ def test_of_a_small_disk_only_a_share_is_kept_free(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("os.statvfs", lambda _: Disk)
     room = Room(tmp_path, MemoryLog().topic("records"), lambda: None, least_free_bytes=1 << 30, most_waiting_entries=1)
-    assert room.lack() == ""
+    assert room.lack() is None
     Disk.f_bavail = 19
-    assert room.lack() == "Service is short of disk space"
+    assert isinstance(room.lack(), StorageFull)
