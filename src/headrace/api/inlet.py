@@ -55,6 +55,7 @@ class InletApp:
         self._intake = intake
         self._counter = counter
         self._calls = Calls(inlets, intake, clock, is_token_valid, rate or RequestRate(0, clock))
+        self._calls.look_for_room = self.look_for_room
 
     def look_for_room(self) -> None:
         """Refuse from now on when there is no room, and accept again when there is."""

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from headrace.api.wire import inlet as wire
 from headrace.clock import Clock
-from headrace.errors import Bug, HeadraceError
+from headrace.errors import Bug, HeadraceError, Transient
 from headrace.ingest.admission import RequestRate
 from headrace.ingest.commit import Outcome
 from headrace.ingest.inlets import Inlet, Inlets
@@ -52,6 +52,7 @@ class Calls:
         rate: How many requests an inlet takes.
         process: Number of the process; part of the ids of transactions.
         refusals: Requests that were refused.
+        look_for_room: Finds out anew whether there is room.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Calls:
         self.is_token_valid = is_token_valid
         self.process = os.getpid()
         self.refusals = 0
+        self.look_for_room: Callable[[], None] = lambda: None
         self._numbers = itertools.count(1)
         self._request_prefix = str(uuid.uuid4())[:23].encode()
         self._second = -1
@@ -169,7 +171,11 @@ class Call:
         self._is_batch, self._inlet_id = _place_of(self._method, self._path)
         calls, headers = self._calls, self._headers
         inlet = self._inlet = calls.inlets.inlet(self._inlet_id)
-        calls.intake.check_room()
+        try:
+            calls.intake.check_room()
+        except Transient:  # the disk may have room again since it was last looked at
+            calls.look_for_room()
+            calls.intake.check_room()
         length = headers.get(b"content-length", b"")
         if len(length) > _SHORT_LENGTH and length.isdigit() and int(length) > MAX_BODY_BYTES:
             raise too_large()
