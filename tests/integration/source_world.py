@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import boto3  # type: ignore[import-untyped]
 import httpx
@@ -17,13 +17,10 @@ from headrace.activation.entities import Author
 from headrace.activation.run import Run
 from headrace.activation.service import FlowService
 from headrace.app import scheduler
-from headrace.app.home import Home
-from headrace.config import Settings
 from headrace.storage.lake import TableId
 from headrace.testing.sftp_server import SSHD, SftpServer, asyncssh_server, openssh_server
 from tests.at_once import AtOnce
-from tests.unit.audience.union import enable_union
-from tests.unit.roles.home_world import NOW, HomeWorld, _dataset
+from tests.unit.roles.home_world import HomeWorld
 
 AUTHOR = Author("ada@techacct", "cli")
 LAKE = {"id": "c604ff05-7f1a-43c0-8e18-33bf874cb11c", "version": "1.0"}
@@ -64,17 +61,7 @@ class Source:
 class SourceWorld(HomeWorld):
     """A home with dataflows from sources."""
 
-    @classmethod
-    def opened(cls, folder: Path) -> Self:
-        """Open a home that may reach the servers of this machine."""
-        home = Home(Settings(home=folder, clock=f"manual:{NOW}", allow_private_destinations=True))
-        home.prepare()
-        sandbox = home.sandboxes.default()
-        schemas = enable_union(home.schemas, sandbox)
-        datasets = [_dataset(home, sandbox, name, schemas) for name in ("profile", "event")]
-        world = cls(home, sandbox, *datasets)
-        world.start()
-        return world
+    may_reach_this_machine: ClassVar[bool] = True
 
     def restart(self) -> None:
         """Begin with new roles on the same folder, as after a crash: the old ones are not closed."""
