@@ -8,7 +8,6 @@ import csv
 import gzip
 import io
 import mmap
-import shutil
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,8 @@ CHARSETS = ("UTF-8", "US-ASCII", "ISO-8859-1")
 EMPTY_FILE, EMPTY_HEADER, CORRUPT = "106", "118", "INGEST-1401-400"
 LONGEST_ROW_BYTES = 16_000_000
 _CHUNK_ROWS, _CHUNK_BYTES, _BLOCK_BYTES = 2000, 4_000_000, 1 << 20
+# Records pack to a tenth, seldom to a hundredth of their size; what unpacks to much more is made to fill the disk.
+_UNPACKED_BYTES, _UNPACKED_RATIO = 256_000_000, 200
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -210,6 +211,15 @@ def _items(content: memoryview) -> list[msgspec.Raw]:
         raise FileUnreadable(f"The file is not one JSON array: {error}.", hint=hint) from error
 
 
+def _unpack(source: IO[bytes], target: IO[bytes], limit: int) -> None:
+    size = 0
+    while block := source.read(_BLOCK_BYTES):
+        size += len(block)
+        if size > limit:
+            raise FileUnreadable(f"The gzip file unpacks to more than {limit} bytes.", hint="Send it in several files.")
+        target.write(block)
+
+
 class _mapped_memory:  # noqa: N801 - used as a context manager
     """The content of a file without reading it; a gzip file is unpacked beside itself first."""
 
@@ -223,7 +233,7 @@ class _mapped_memory:  # noqa: N801 - used as a context manager
             self._plain = path = path.with_name(path.name + ".plain")
             try:
                 with _opened(self._path) as source, path.open("wb") as target:
-                    shutil.copyfileobj(source, target, _BLOCK_BYTES)
+                    _unpack(source, target, max(_UNPACKED_BYTES, self._path.stat().st_size * _UNPACKED_RATIO))
             except BaseException:
                 path.unlink()
                 raise

@@ -29,8 +29,12 @@ def test_operation_answers_as_published(operation: Operation, wire_world: WireWo
     assert not faults_in(operation, call(wire_world), shared / "specs")
 
 
-@pytest.mark.parametrize("operation", [item for item in OPERATIONS if _is_gap(item)], ids=str)
-def test_known_gap_is_still_one(operation: Operation, wire_world: WireWorld, shared: Path) -> None:
+def test_every_known_gap_is_still_one(wire_world: WireWorld, shared: Path) -> None:
+    for operation in filter(_is_gap, OPERATIONS):
+        _check_gap(operation, wire_world, shared)
+
+
+def _check_gap(operation: Operation, wire_world: WireWorld, shared: Path) -> None:
     call = calls.call_of(operation)
     if call is not None:
         assert _differs(operation, call, wire_world, shared / "specs"), f"{operation} conforms: it is no gap any more"

@@ -95,6 +95,13 @@ def test_gzip_is_unpacked(path: Path, format_: FileFormat, content: bytes) -> No
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_gzip_made_to_fill_the_disk_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.ingest.files._UNPACKED_BYTES", 1_000_000)
+    with pytest.raises(FileUnreadable, match="unpacks to more than"):
+        rows_of(path, gzip.compress(b"[" + b" " * 4_000_000 + b"]"), ARRAY)
+    assert list(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("format_", [LINES, ARRAY, CSV])
 def test_damaged_gzip_is_an_unreadable_file(path: Path, format_: FileFormat) -> None:
     with pytest.raises(FileUnreadable):
