@@ -167,6 +167,11 @@ class Exporter:
             return True
         return is_any
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an export waits until what was accepted before its instant has been applied."""
+        return bool(self._wanted)
+
     def look(self) -> None:
         """Look for due exports in the next step: an evaluation has finished."""
         self._look_at_ms = 0
@@ -179,7 +184,8 @@ class Exporter:
 
     def status(self) -> dict[str, Any]:
         """Return how many runs are under way, and how many ended since the start and how."""
-        return {"is_idle": self._again_at is None, "exporting": len(self._scanning) + len(self._uploads), **self._done}
+        is_idle = self._again_at is None and not self._wanted
+        return {"is_idle": is_idle, "exporting": len(self._scanning) + len(self._uploads), **self._done}
 
     def close(self) -> None:
         """Stop; runs under way are done again by the next start."""
