@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -102,6 +103,7 @@ def _zipped(chance: random.Random) -> bytes:
     return data if len(data) > 10_000 else _damaged(chance, data)
 
 
+MANY = int(os.environ.get("HEADRACE_HOSTILE_FILES", "150"))
 KINDS = (
     ("parquet", lambda chance: _damaged(chance, _parquet(chance))),
     ("csv", _csv),
@@ -155,7 +157,7 @@ def test_hostile_files_hurt_nobody(client: httpx.Client, backstage: Backstage, c
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_thousand_hostile_files_hurt_nobody(
+def test_many_more_hostile_files_hurt_nobody(
     client: httpx.Client, backstage: Backstage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    attack(client, backstage, caplog, SEED + 1, 1000)
+    attack(client, backstage, caplog, SEED + 1, MANY)
