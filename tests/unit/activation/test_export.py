@@ -427,12 +427,13 @@ def test_once_after_evaluation_happens_once(world: World) -> None:
 def test_a_scan_waits_until_memberships_are_settled(world: World) -> None:
     world.is_settled = False
     world.at("2027-02-10T13:00:00Z")
-    assert world.exporter.is_waiting  # nobody rings when it may go on
+    waits = [world.exporter.is_waiting]  # nobody rings when it may go on
     assert not world.exporter.status()["is_idle"]  # or a manual clock would move on, and the file would hold what came later
     world.put(1, "Ilse", changed_at_ms=NOON + HOUR)
     world.is_settled = True
     world.at("2027-02-10T13:05:00Z")
-    assert not world.exporter.is_waiting
+    waits.append(world.exporter.is_waiting)
+    assert waits == [True, False]
     assert world.exporter.status()["is_idle"]
     assert list(world.files().values()) == ["first,status\nIlse,realized\n"]
     assert world.all_runs()[0].cutoff_ms == NOON + HOUR
