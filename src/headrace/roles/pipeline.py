@@ -93,8 +93,9 @@ class Pipeline:
         Returns:
             Whether anything was done.
         """
-        self._refresh_rules()
+        # In this order: what let a record in was configured before it was appended, so rules read after it know of that.
         entries = self._records.read(self._offset, limit=self._max_records)
+        self._refresh_rules()
         working = WorkingSet(self._state, sequence=self._sequence, instant_ms=self._instant_ms)
         gc.disable()
         try:

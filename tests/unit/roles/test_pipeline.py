@@ -5,6 +5,7 @@ import pytest
 from headrace.profile import keys
 from headrace.profile.merge import merged
 from headrace.profile.reader import ProfileReader
+from headrace.roles.pipeline_rules import SandboxRules
 
 from .pipeline_world import ABANDONED, CRM, EMAIL, EVENTS, PROFILES, START_MS, World, event, profile
 
@@ -175,3 +176,21 @@ def test_a_number_beyond_64_bits_is_kept_as_a_floating_point_number() -> None:
     person = ProfileReader(world.state).find(1, CRM, "ada")
     assert person is not None
     assert merged(person)["points"] == [-1e25, 7]
+
+
+def test_a_record_of_a_dataset_made_while_the_rules_are_read_is_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World({})
+    load = world.load
+
+    def load_before_the_dataset_is_made() -> dict[int, SandboxRules]:
+        rules = load()
+        if world.number_of_revisions == 1:
+            del rules[1].datasets[PROFILES]
+            world.number_of_revisions = 2  # the dataset is made, and its first record accepted
+            world.add((PROFILES, profile(CRMID="ada")))
+        return rules
+
+    monkeypatch.setattr(world, "load", load_before_the_dataset_is_made)
+    world.run()
+    world.run()  # the log has rung
+    assert ProfileReader(world.state).find(1, CRM, "ada") is not None
