@@ -132,7 +132,7 @@ class ObjectStoreReader(FileReader):
             objects: list[Any] = []
             async for chunk in obstore.list(self._store, prefix=prefix):
                 objects += chunk
-        except Exception as error:
+        except Exception as error:  # whatever the library raises becomes an error of ours
             raise mapped(error, self._place, "read from") from error
         return Listing(_files(objects))
 
@@ -144,7 +144,7 @@ class ObjectStoreReader(FileReader):
             answer = await obstore.get_async(self._store, path)
         except FileNotFoundError:
             return None
-        except Exception as error:
+        except Exception as error:  # likewise
             raise mapped(error, self._place, "read from") from error
         with await asyncio.to_thread(target.open, "wb") as file:
             chunks = answer.stream(min_chunk_size=CHUNK_BYTES).__aiter__()
@@ -155,7 +155,7 @@ class ObjectStoreReader(FileReader):
     async def _next(self, chunks: AsyncIterator[Any]) -> Any:
         try:
             return await anext(chunks, None)
-        except Exception as error:
+        except Exception as error:  # likewise
             raise mapped(error, self._place, "read from") from error
 
 

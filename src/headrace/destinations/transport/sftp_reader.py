@@ -53,7 +53,7 @@ class SftpReader(FileReader):
                 if await client.isdir(place):
                     raise
                 continue  # what OpenSSH says of a file
-            except Exception as error:
+            except Exception as error:  # whatever the library raises becomes an error of ours
                 raise mapped(error, f"folder '{place}'") from error
             for entry in entries:
                 name = str(entry.filename)
@@ -78,7 +78,7 @@ class SftpReader(FileReader):
             return None
         except asyncssh.SFTPPermissionDenied as error:
             raise DestinationDenied(f"The user may not read '{path}'.", path="/params/path") from error
-        except Exception as error:
+        except Exception as error:  # likewise
             raise mapped(error, f"'{path}'") from error
         return after if before == after else RemoteFile(path, after.byte_count, after.modified_ms, TORN)
 
